@@ -39,6 +39,8 @@ class Fault:
     """Whether all is done and only the answer is lost."""
     change: Callable[[bytes], bytes] | None = None
     """Of the answer's body."""
+    unsized: bool = False
+    """Whether the answer's length is not said, and its end is the connection's."""
     forget: bool = False
     """Whether all uploads are forgotten before."""
     times: int = 1
@@ -176,8 +178,11 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Cut
         if fault is not None and fault.change is not None:
             body = fault.change(body)
+        sized = {"Content-Length": str(len(body))}
+        if fault is not None and fault.unsized:
+            sized = {"Connection": "close"}
         self.send_response(status)
-        for name, text in {"Content-Length": str(len(body)), **(headers or {})}.items():
+        for name, text in {**sized, **(headers or {})}.items():
             self.send_header(name, text)
         self.end_headers()
         if self.command == "HEAD":

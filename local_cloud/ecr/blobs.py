@@ -7,6 +7,7 @@ repository a blob is of, and ECR's rules for parts (`repositories`).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import shutil
@@ -19,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, cast
 
-from isal import igzip
+from isal import igzip, igzip_lib, isal_zlib
 
 from pipeline.archive.formats import deflate
 from pipeline.limits import MiB
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 _LEFT: Final = 256 * MiB
 """Bytes of the disk that stay free: whatever else is written there needs some."""
 _STEP: Final = MiB
+_DAMAGES = cast(
+    "tuple[type[Exception], ...]", (igzip_lib.error, isal_zlib.error)
+)  # its stubs call them instances
 _open_gzip = cast("Callable[[Path], IO[bytes]]", igzip.open)  # its stubs say nothing of it
 
 
@@ -55,7 +59,7 @@ class Blob:
 
 
 @dataclass(slots=True)
-class Upload:
+class LayerInParts:
     """A layer of which parts are there."""
 
     path: Path
@@ -101,7 +105,7 @@ class Upload:
         self.path.unlink(missing_ok=True)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Blobs:
     """All blobs and uploads of the local cloud, in a folder of the temporary one (TMPDIR)."""
 
@@ -117,13 +121,13 @@ class Blobs:
         """Return the folder that all lies in; None as long as there is nothing."""
         return self._own
 
-    def begin(self, now: float) -> Upload:
+    def begin(self, now: float) -> LayerInParts:
         """Return a new upload."""
-        upload = Upload(self._path(), now)
+        upload = LayerInParts(self._path(), now)
         upload.path.touch()
         return upload
 
-    def append(self, upload: Upload, data: bytes) -> None:
+    def append(self, upload: LayerInParts, data: bytes) -> None:
         """Write a part of an upload.
 
         Raises:
@@ -138,7 +142,7 @@ class Blobs:
                 raise self._full(len(data)) from error
             raise
 
-    def finish(self, upload: Upload) -> Blob:
+    def finish(self, upload: LayerInParts) -> Blob:
         """Return the blob that an upload is; the same one, when it is there already."""
         with self._lock:
             known = self._known.get(upload.digest)
@@ -160,6 +164,8 @@ class Blobs:
         with self._lock:
             if self._own is None:
                 self._own = Path(tempfile.mkdtemp(prefix="sealift-ecr-", dir=self.folder))
+                # Also when nobody closes it.
+                weakref.finalize(self, shutil.rmtree, self._own, ignore_errors=True)
             return self._own / uuid.uuid4().hex
 
     def _full(self, size: int) -> NoRoom:
@@ -173,7 +179,8 @@ class Blobs:
 def _unpacked(path: Path) -> int:
     """Return how many bytes the members of a gzip file hold."""
     total = 0
-    with _open_gzip(path) as file:
+    # Of what is damaged, as much as can be read: whoever unpacks it says what is wrong.
+    with _open_gzip(path) as file, contextlib.suppress(EOFError, OSError, *_DAMAGES):
         while piece := file.read(_STEP):
             total += len(piece)
     return total

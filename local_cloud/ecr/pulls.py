@@ -86,7 +86,7 @@ def find(reference: ImageReference) -> PulledImage | None:
     )
 
 
-def _read(held: repositories.Contents, digest: str) -> bytes:
+def _read(held: repositories.RepositoryContents, digest: str) -> bytes:
     return held.layers[digest].blob.path.read_bytes()
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from moto.core.exceptions import ServiceException
 
-    from local_cloud.ecr.blobs import Blob, Blobs, Upload
+    from local_cloud.ecr.blobs import Blob, Blobs, LayerInParts
     from local_cloud.ecr.manifests import StoredManifest
 
 _HELD: Final = "sealift_contents"
@@ -51,7 +51,7 @@ class EcrQuotas:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class StoredLayer:
     """A blob in a repository."""
 
     blob: Blob
@@ -59,7 +59,7 @@ class Layer:
 
 
 @dataclass(slots=True)
-class StoredImage:
+class RepositoryImage:
     """An image in a repository."""
 
     manifest: StoredManifest
@@ -69,15 +69,15 @@ class StoredImage:
 
 
 @dataclass(slots=True)
-class Contents:
+class RepositoryContents:
     """What one repository holds."""
 
     name: str
     registry: str
-    layers: dict[str, Layer] = field(default_factory=dict)
+    layers: dict[str, StoredLayer] = field(default_factory=dict)
     """By digest."""
-    uploads: dict[str, Upload] = field(default_factory=dict)
-    images: dict[str, StoredImage] = field(default_factory=dict)
+    uploads: dict[str, LayerInParts] = field(default_factory=dict)
+    images: dict[str, RepositoryImage] = field(default_factory=dict)
     """By digest, oldest first."""
     tags: dict[str, str] = field(default_factory=dict)
     """The digest that each tag is of."""
@@ -87,19 +87,19 @@ class Contents:
         """Return the tags of an image."""
         return [tag for tag, of in self.tags.items() if of == digest]
 
-    def size(self, image: StoredImage) -> int:
+    def size(self, image: RepositoryImage) -> int:
         """Return an image's bytes as DescribeImages tells them: of a list, those of its largest image."""
         listed = (self.images.get(one.digest) for one in image.manifest.images)
         return max((self.size(one) for one in listed if one is not None), default=image.manifest.size)
 
-    def find(self, digest: str | None, tag: str | None) -> StoredImage | None:
+    def find(self, digest: str | None, tag: str | None) -> RepositoryImage | None:
         """Return the image with a digest or a tag, or both; None when there is none."""
         if tag is not None:
             of = self.tags.get(tag)
             return None if of is None or digest not in (None, of) else self.images[of]
         return self.images.get(digest or "")
 
-    def upload(self, identity: str) -> Upload:
+    def upload(self, identity: str) -> LayerInParts:
         """Return an upload in progress; raise UploadNotFoundException."""
         found = self.uploads.get(identity)
         if found is None:
@@ -107,7 +107,7 @@ class Contents:
         return found
 
     @contextmanager
-    def _changing(self, identity: str) -> Iterator[Upload]:
+    def _changing(self, identity: str) -> Iterator[LayerInParts]:
         """Give an upload that nobody else changes meanwhile, and that nobody has completed while this waited."""
         upload = self.upload(identity)
         with upload.lock:
@@ -170,7 +170,7 @@ class Contents:
                     "LayerAlreadyExistsException", texts.layer_exists(digest, self.name, self.registry)
                 )
             del self.uploads[identity]
-            self.layers[digest] = Layer(blobs.finish(upload), now)
+            self.layers[digest] = StoredLayer(blobs.finish(upload), now)
             return digest
 
     def used(self, digest: str) -> bool:
@@ -179,7 +179,7 @@ class Contents:
 
     def put(
         self, manifest: StoredManifest, tag: str | None, now: float, quotas: EcrQuotas, *, fixed: bool
-    ) -> StoredImage:
+    ) -> RepositoryImage:
         """Store an image and let a tag name it; return it.
 
         Args:
@@ -213,7 +213,7 @@ class Contents:
                 self.tags.pop(tag, None)
                 self.tags[tag] = digest
             if there is None:
-                there = self.images[digest] = StoredImage(manifest, now)
+                there = self.images[digest] = RepositoryImage(manifest, now)
             return there
 
     def _require(self, manifest: StoredManifest) -> None:
@@ -272,15 +272,15 @@ class Contents:
             yield from image.manifest.blobs
 
 
-def contents(repository: Repository) -> Contents:
+def contents(repository: Repository) -> RepositoryContents:
     """Return what one of moto's repositories holds."""
-    held: Contents = vars(repository).setdefault(
-        _HELD, Contents(repository.name, str(repository.registry_id))
+    held: RepositoryContents = vars(repository).setdefault(
+        _HELD, RepositoryContents(repository.name, str(repository.registry_id))
     )
     return held
 
 
-def find(registry: str, region: str, name: str) -> Contents | None:
+def find(registry: str, region: str, name: str) -> RepositoryContents | None:
     """Return what a repository holds; None when there is no such repository."""
     if registry not in ecr_backends or region not in ecr_backends[registry]:
         return None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from local_cloud.calls import AwsCall
-    from local_cloud.ecr.repositories import Contents, StoredImage
+    from local_cloud.ecr.repositories import RepositoryContents, RepositoryImage
 
 BLOB_BYTES: Final = 20_971_520
 """The most that the service model takes as a part."""
@@ -120,7 +120,7 @@ class Ecr:
         except NoRoom as full:
             return EcrRefused("InsufficientStorage", str(full)).response()
 
-    def contents(self, asked: EcrRequest) -> Contents:
+    def contents(self, asked: EcrRequest) -> RepositoryContents:
         """Return what the repository of a request holds; raise RepositoryNotFoundException."""
         found = repositories.find(asked.registry, asked.region, asked.name)
         if found is None:
@@ -291,7 +291,7 @@ def _list_images(ecr: Ecr, asked: EcrRequest) -> dict[str, Any]:
     return _cut("imageIds", rows, asked.parameters)
 
 
-def _filtered(held: Contents, asked: EcrRequest) -> Iterable[str]:
+def _filtered(held: RepositoryContents, asked: EcrRequest) -> Iterable[str]:
     wanted = asked.parameters.get("filter", {})
     status = wanted.get("tagStatus", "ANY")
     if wanted.get("imageStatus", "ACTIVE") not in ("ACTIVE", "ANY"):
@@ -303,7 +303,7 @@ def _filtered(held: Contents, asked: EcrRequest) -> Iterable[str]:
     ]
 
 
-def _described(held: Contents, identity: Mapping[str, str]) -> str:
+def _described(held: RepositoryContents, identity: Mapping[str, str]) -> str:
     digest, tag = identity.get("imageDigest"), identity.get("imageTag")
     if digest is None and tag is None:
         raise invalid(texts.constraint("imageIds", texts.NEITHER))
@@ -313,7 +313,7 @@ def _described(held: Contents, identity: Mapping[str, str]) -> str:
     return found.manifest.digest
 
 
-def _detail(held: Contents, image: StoredImage) -> dict[str, Any]:
+def _detail(held: RepositoryContents, image: RepositoryImage) -> dict[str, Any]:
     manifest = image.manifest
     row: dict[str, Any] = {
         "registryId": held.registry,
@@ -370,7 +370,7 @@ def _findings(ecr: Ecr, asked: EcrRequest) -> dict[str, Any]:
     }
 
 
-def _scannable(ecr: Ecr, asked: EcrRequest) -> tuple[Contents, StoredImage]:
+def _scannable(ecr: Ecr, asked: EcrRequest) -> tuple[RepositoryContents, RepositoryImage]:
     held = ecr.contents(asked)
     return held, held.images[_described(held, asked.parameters["imageId"])]
 
@@ -423,12 +423,12 @@ def _of(asked: EcrRequest) -> dict[str, Any]:
     return {"registryId": asked.registry, "repositoryName": asked.name}
 
 
-def _identity(image: StoredImage, tag: str | None) -> dict[str, str]:
+def _identity(image: RepositoryImage, tag: str | None) -> dict[str, str]:
     identity = {"imageDigest": image.manifest.digest}
     return identity if tag is None else {**identity, "imageTag": tag}
 
 
-def _image(asked: EcrRequest, image: StoredImage, tag: str | None) -> dict[str, Any]:
+def _image(asked: EcrRequest, image: RepositoryImage, tag: str | None) -> dict[str, Any]:
     return {
         **_of(asked),
         "imageId": _identity(image, tag),
@@ -437,7 +437,7 @@ def _image(asked: EcrRequest, image: StoredImage, tag: str | None) -> dict[str, 
     }
 
 
-def _failure(held: Contents, identity: Mapping[str, str]) -> tuple[str, str] | None:
+def _failure(held: RepositoryContents, identity: Mapping[str, str]) -> tuple[str, str] | None:
     """Return code and reason of why an identifier of an image finds none; None when it finds one."""
     digest, tag = identity.get("imageDigest"), identity.get("imageTag")
     if digest is None and tag is None:

@@ -13,9 +13,10 @@ from pipeline.aws import service_errors
 from pipeline.errors import SealiftError
 from pipeline.limits import MiB
 from pipeline.rollout import own_image
+from pipeline.sizing import images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from pipeline.aws.clients import Clients
     from pipeline.image.push import Pushed
@@ -80,4 +81,22 @@ def see_to(clients: Clients, repository: str, push: Callable[[], Pushed], comman
     sent = f"{done.plan.size / MiB:,.1f} MiB sent, {done.plan.present / MiB:,.1f} MiB were there"
     return StackImage(
         PUSHED, wanted.tag, done.plan.digest, f"image {wanted.tag} is pushed to the repository: {sent}"
+    )
+
+
+def idle(parameters: Iterable[Mapping[str, str]]) -> str:
+    """Return why deployments of a stack take another image unless they say otherwise; empty where they take ours.
+
+    Args:
+        parameters: of the stack, as DescribeStacks has them.
+    """
+    values = {one["ParameterKey"]: one.get("ParameterValue", "") for one in parameters}
+    container = values.get("Container", images.AUTO)
+    if values.get("ImageUri"):
+        return f"deployments take {values['ImageUri']}, as the stack's parameter ImageUri says"
+    if container in {images.AUTO, images.CUSTOM.name}:
+        return ""
+    return (
+        f"deployments take {container!r}, as the stack's parameter Container says: `sealift deploy --parameter "
+        f"Container={images.AUTO}` lets them take this image"
     )

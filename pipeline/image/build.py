@@ -71,6 +71,7 @@ def plain(
     cache: BlobCache,
     version: str,
     commit: str,
+    now: float = 0.0,
     tell: Tell = lambda _: None,
 ) -> Image:
     """Read the base, write our layers into the cache and return the image.
@@ -82,6 +83,7 @@ def plain(
         cache: holds our layers, and the base's when somebody opens them.
         version: of Sealift.
         commit: of its sources; empty where nobody knows.
+        now: seconds since 1970, by which files are known to be unchanged; 0 where all are to be read.
         tell: is told in a few words what is being done.
 
     Raises:
@@ -94,13 +96,19 @@ def plain(
     written = []
     for part in contents.parts:
         tell(f"writing the layer of {part.title}")
-        written.append(write(part, cache))
+        written.append(write(part, cache, now))
     return assemble(base, tuple(written), packages=dict(contents.packages), version=version, commit=commit)
 
 
-def write(part: ImagePart, cache: BlobCache) -> WrittenPart:
-    """Write a layer into the cache and return it."""
-    layer = cache.add(layers.tree(part.files))
+def write(part: ImagePart, cache: BlobCache, now: float) -> WrittenPart:
+    """Write a layer into the cache, unless none of its files has changed, and return it.
+
+    Args:
+        part: what it holds.
+        cache: holds layers.
+        now: seconds since 1970.
+    """
+    layer = cache.add(layers.tree(part.files), layers.fingerprint(part.files, now))
     return WrittenPart(part.title, layer, LayerBlob(layer.descriptor, layer.diff_id, cache.built(layer)))
 
 

@@ -1,21 +1,24 @@
 """Blobs on this machine, by digest: the layers that were built, and a base's that were fetched.
 
-Owns the folder, that a blob is there whole or not at all, and how long one is kept that nobody uses. All of it can be
-made or fetched again. Refuses to know what an image is.
+Owns the folder, that a blob is there whole or not at all, that a layer is not made again of files that have not
+changed, and how long one is kept that nobody uses. All of it can be made or fetched again. Refuses to know what an
+image is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import WrongDigest
 from pipeline.image import layers
+from pipeline.image.manifest import Descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
     from pipeline.archive.formats.deflate import Buffer
     from pipeline.image.layers import WrittenLayer
-    from pipeline.image.manifest import Descriptor
     from pipeline.image.registry import Content, Registry
 
 KEPT_S: Final = 30 * 24 * 3600
@@ -41,12 +43,44 @@ class BlobCache:
         """Return where a blob lies, or would."""
         return self.folder / digest.replace(":", "/")
 
-    def add(self, tar: Iterable[Buffer]) -> WrittenLayer:
-        """Write a layer, unless it is there, and return what it is."""
+    def add(self, tar: Iterable[Buffer], fingerprint: str | None = None) -> WrittenLayer:
+        """Write a layer and return what it is; none of it is read where one of this fingerprint was written before.
+
+        Args:
+            tar: its bytes, not compressed.
+            fingerprint: `layers.fingerprint` of what the tar is made of; None where nobody knows.
+        """
+        if fingerprint and (found := self._remembered(fingerprint)):
+            return found
         with self._new() as (path, file):
             layer = layers.write(tar, file.write)
             file.close()
             self._keep(path, layer.descriptor.digest)
+        if fingerprint:
+            note = self._note(fingerprint)
+            note.parent.mkdir(exist_ok=True)
+            part = note.with_suffix(f".{secrets.token_hex(8)}")
+            part.write_text(json.dumps(asdict(layer)), encoding="utf-8")
+            part.replace(note)
+        return layer
+
+    def _note(self, fingerprint: str) -> Path:
+        return self.folder / "written" / fingerprint
+
+    def _remembered(self, fingerprint: str) -> WrittenLayer | None:
+        """Return a layer that lies here, by what it was made of."""
+        note = self._note(fingerprint)
+        try:
+            said = json.loads(note.read_bytes())
+            layer = layers.WrittenLayer(**{**said, "descriptor": Descriptor(**said["descriptor"])})
+            if self.path(layer.descriptor.digest).stat().st_size != layer.descriptor.size:
+                return None
+            # Both are used again: neither is older than the other.
+            os.utime(note)
+            os.utime(self.path(layer.descriptor.digest))
+        except (OSError, ValueError, TypeError, KeyError):
+            # Half a note, or none: it is written again.
+            return None
         return layer
 
     def built(self, layer: WrittenLayer) -> Content:

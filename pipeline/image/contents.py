@@ -118,7 +118,9 @@ def wheel_files(wheel: Path) -> dict[str, TreeFile]:
     for info in archive.infolist():
         if not info.is_dir() and (place := _place(info.filename)):
             mode = RUNNABLE if info.external_attr >> 16 & 0o111 else READABLE
-            content = Opened(info.file_size, partial(_open_member, archive, info.filename))
+            # The lock has the wheel's digest already, so two of the same name hold the same.
+            identity = f"{wheel.name} {info.filename} {info.file_size} {info.CRC:08x}"
+            content = Opened(info.file_size, partial(_open_member, archive, info.filename), identity)
             found[f"{HOME}/lib/{place}"] = TreeFile(content, mode)
     return found
 

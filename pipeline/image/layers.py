@@ -10,11 +10,12 @@ of the tar and of its gzip, come of one pass, in constant memory. Refuses paths 
 from __future__ import annotations
 
 import hashlib
+import json
 import tarfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from pipeline.archive.formats import deflate
@@ -25,7 +26,6 @@ from pipeline.image.manifest import DOCKER_LAYER, Descriptor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
-    from pathlib import Path
 
     from pipeline.image.registry import Content
 
@@ -36,6 +36,8 @@ OPEN_FOLDER: Final = 0o755
 SHARED: Final = frozenset({"opt"})
 """Folders that a base has as well: they keep the mode that every Debian gives them."""
 
+_SETTLED_S: Final = 2.0
+"""Since a file's last change: the coarsest clocks of file systems count so."""
 _BLOCK: Final = 512
 _END: Final = bytes(2 * _BLOCK)
 """POSIX: two blocks of zeros end a tar. No more, which GNU tar would add up to its record."""
@@ -53,6 +55,8 @@ class Opened:
 
     size: int
     open: Content
+    identity: str = ""
+    """Another one whenever the bytes are others; empty where nobody knows without reading them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,46 @@ def tree(files: Mapping[str, TreeFile]) -> Iterator[Buffer]:
             mode = OPEN_FOLDER if path in SHARED else RUNNABLE
             yield header(path, kind=tarfile.DIRTYPE, mode=mode)
     yield _END
+
+
+def fingerprint(files: Mapping[str, TreeFile], now: float) -> str | None:
+    """Return a text that is another one whenever `tree` would yield other bytes, without reading a file.
+
+    Args:
+        files: as `tree` takes them.
+        now: seconds since 1970.
+
+    Returns:
+        None where that cannot be known: a file has no identity, or was changed so lately that another change would
+        have the same time.
+    """
+    known = hashlib.sha256()
+    # Who writes them otherwise makes other layers of the same files.
+    own = [Path(__file__), Path(deflate.__file__)]
+    for place, file in [*((f"\0{path.name}", TreeFile(path)) for path in own), *sorted(files.items())]:
+        identity = _identity(file.content, now)
+        if identity is None:
+            return None
+        known.update(json.dumps([place, file.mode, identity]).encode("utf-8", "surrogateescape"))
+    return known.hexdigest()
+
+
+def _identity(content: Path | Opened | bytes | str, now: float) -> str | None:
+    if isinstance(content, str):
+        return f"link {content}"
+    if isinstance(content, bytes):
+        return f"bytes {hashlib.sha256(content).hexdigest()}"
+    if isinstance(content, Opened):
+        return content.identity or None
+    return stamp(content, now)
+
+
+def stamp(path: Path, now: float) -> str | None:
+    """Return what the file system says of a file, which a change of its bytes changes; None just after one."""
+    status = path.stat()
+    if now - max(status.st_mtime, status.st_ctime) < _SETTLED_S:
+        return None
+    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def header(

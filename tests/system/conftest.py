@@ -69,6 +69,8 @@ def running_cloud() -> Iterator[LocalCloud]:
         hosting=scaled(HostingSettings(startup_deadline_s=STARTUP_DEADLINE_S), 0.1),
         consumer=True,
         archive_code=True,
+        # The image below has no server in it: what runs is the server of a process, whatever this machine has.
+        containers="process",
     )
     with LocalCloud(settings) as cloud:
         # The image of our own that tests deploy with; SageMaker makes no model of one that is not there.

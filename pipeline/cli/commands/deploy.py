@@ -147,13 +147,16 @@ def _stands(
     staged: Staged, clients: Clients, push: Push, arguments: DeployOptions, screen: Screen, *, status: str
 ) -> int:
     """See to the image of a stack that stands, and conclude."""
-    outputs = change_sets.outputs(clients, staged.name)
+    found = change_sets.deployed(clients.cloudformation, staged.name)
+    outputs = change_sets.outputs_of(found)
     seen = None
     if repository := not arguments.no_image and outputs.get("ImageRepository"):
         command = f"{images.PUSH} --stack {staged.name}" if arguments.stack else images.PUSH
         seen = stack_image.see_to(clients, repository, lambda: push(repository, screen), command)
         screen.clear()
         screen.say(seen.text)
+        if idle := stack_image.idle(found.get("Parameters", ())):
+            screen.say(idle)
     return _concluded(status, staged, outputs, arguments, screen, image=seen)
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import __version__, package_files, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
-from pipeline.cli import preflight
 from pipeline.cli.endings import misuse
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import InvalidInput, Problem
@@ -87,6 +86,7 @@ def built(arguments: ImageOptions, connect: Connect, gather: Gather, screen: Scr
         cache=blobs(),
         version=__version__,
         commit=package_files.commit(),
+        now=time.time(),
         tell=lambda text: screen.hint(f"{text} ..."),
     )
 
@@ -184,6 +184,9 @@ def _target(arguments: ImagePushOptions, clients: Clients) -> Reference:
     where = "REPOSITORY"
     named = arguments.repository
     if named is None:
+        # Who names a registry waits for nothing that looks at stacks.
+        from pipeline.cli import preflight
+
         stack = preflight.find_stack(clients, arguments.stack or settings.STACK)
         named = stack.outputs.get(OUTPUT)
         if not named:

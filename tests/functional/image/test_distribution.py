@@ -441,6 +441,38 @@ def test_a_blob_that_is_not_what_its_digest_says_is_refused(
         list(world.repository().read(blob))
 
 
+def test_a_blob_of_no_known_length_is_read_as_far_as_it_may_be(world: World) -> None:
+    """One byte more than there should be is refused when it comes; its right number arrives."""
+    blob = described(b"some bytes")
+    world.registry.put("team/app", b"some bytes")
+    world.registry.fail(Fault("GET", "blobs", unsized=True))
+    world.registry.fail(Fault("GET", "blobs", unsized=True, change=lambda body: body + b"!"))
+
+    assert b"".join(world.repository().read(blob)) == b"some bytes"
+    with pytest.raises(WrongDigest, match="has more bytes; wanted 10"):
+        list(world.repository().read(blob))
+
+
+@pytest.mark.parametrize("where", ["bytes 5-9/10", "", "bytes 0-9", "items 0-9/10"])
+def test_a_part_that_nobody_asked_for_is_refused(world: World, where: str) -> None:
+    """Where it belongs nobody knows."""
+    blob = described(b"some bytes")
+    world.registry.fail(Fault("GET", "blobs", status=206, headers={"Content-Range": where}))
+
+    with pytest.raises(RegistryRefused, match="Content-Range"):
+        list(world.repository().read(blob))
+
+
+def test_reading_goes_on_as_long_as_it_gets_further(world: World) -> None:
+    """However often it is cut; only breaks with no byte between are counted."""
+    blob = described(LARGE)
+    world.registry.put("team/app", LARGE)
+    world.registry.fail(Fault("GET", "blobs", cut_answer=2_000_000, times=8))
+
+    assert b"".join(world.repository().read(blob)) == LARGE
+    assert world.slept == [0.5] * 8
+
+
 def test_a_layer_that_vanished_is_told_of(world: World) -> None:
     """With what to do: another base."""
     with pytest.raises(ImageNotFound, match="name a base that is there with --base"):
@@ -598,13 +630,13 @@ def test_a_registry_that_keeps_nothing_of_a_chunk_is_told_of(world: World) -> No
         world.upload(LARGE)
 
 
-def test_a_registry_that_has_more_than_was_sent_is_told_of(world: World) -> None:
+@pytest.mark.parametrize("more", [1, 99_999])
+def test_a_registry_that_has_more_than_was_sent_is_told_of(world: World, more: int) -> None:
     """Whose bytes those are nobody knows."""
-    world.registry.fail(
-        Fault("PATCH", "", status=202, headers={"Range": "0-99999999999", "Location": "/v2/"})
-    )
+    headers = {"Range": f"0-{CHUNK + more - 1}", "Location": "/v2/"}
+    world.registry.fail(Fault("PATCH", "", status=202, headers=headers))
 
-    with pytest.raises(RegistryRefused, match="100000000000 bytes received of 8388608"):
+    with pytest.raises(RegistryRefused, match=f"{CHUNK + more} bytes received of {CHUNK}"):
         world.upload(LARGE)
 
 

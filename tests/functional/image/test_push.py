@@ -96,6 +96,7 @@ def test_again_is_one_question(registry: FakeRegistry, connect: Connect) -> None
 
     assert [one.method for one in registry.seen] == ["GET"]
     assert (done.plan.tagged, done.plan.size, done.plan.present) == (True, 0, IMAGE.manifest.size)
+    assert done.plan.replaces is None
 
 
 def test_another_tag_is_a_manifest_alone(registry: FakeRegistry, connect: Connect) -> None:

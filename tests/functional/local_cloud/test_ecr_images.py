@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -592,3 +593,22 @@ def test_an_image_that_is_not_there_is_none(site: EcrSite, uri: str) -> None:
     pushed.push(site.client, REPOSITORY, "1", ONE)
 
     assert pulls.pull(ACCOUNT, REGION, uri) is None
+
+
+@pytest.mark.parametrize(
+    ("blob", "size"),
+    [
+        pytest.param(gzip.compress(b"a" * 5000) + gzip.compress(b"b" * 7), 5007, id="two members"),
+        pytest.param(b"plain", 5, id="not gzip"),
+        pytest.param(gzip.compress(b"a" * 5000)[:-9], 0, id="cut off"),
+        pytest.param(gzip.compress(bytes(1))[:10] + b"\xff" * 20, 0, id="damaged"),
+    ],
+)
+def test_a_layers_size_unpacked_is_counted(site: EcrSite, blob: bytes, size: int) -> None:
+    """However it is made; of what is damaged no more than can be read, a mebibyte at a time."""
+    image = replace(ONE, layers=(blob,))
+    pushed.push(site.client, REPOSITORY, "1", image)
+    found = pulls.pull(ACCOUNT, REGION, f"{URI}:1")
+
+    assert found is not None
+    assert found.unpacked_bytes() == size

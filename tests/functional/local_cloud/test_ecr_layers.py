@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
+from local_cloud.ecr.blobs import Blobs
 from local_cloud.ecr.repositories import KEPT_S, PART_BYTES, EcrQuotas
 from local_cloud.faults import Fault
 from pipeline.image.manifest import digest_of
@@ -360,13 +361,17 @@ def test_a_layer_without_an_image_goes_after_a_while(site: EcrSite) -> None:
     kept = pushed.image()
     pushed.push(site.client, REPOSITORY, "1", kept)
     lone = pushed.upload(site.client, REPOSITORY, b"lone")
-    site.now[0] += KEPT_S
 
-    found = site.client.batch_check_layer_availability(
-        repositoryName=REPOSITORY, layerDigests=[lone, digest_of(kept.layers[0])]
-    )
+    def availability() -> list[str]:
+        found = site.client.batch_check_layer_availability(
+            repositoryName=REPOSITORY, layerDigests=[lone, digest_of(kept.layers[0])]
+        )
+        return [one["layerAvailability"] for one in found["layers"]]
 
-    assert [one["layerAvailability"] for one in found["layers"]] == ["UNAVAILABLE", "AVAILABLE"]
+    site.now[0] += KEPT_S - 1
+    assert availability() == ["AVAILABLE", "AVAILABLE"]
+    site.now[0] += 1
+    assert availability() == ["UNAVAILABLE", "AVAILABLE"]
 
 
 # -------------------------------------------------------------------------------- downloads
@@ -510,3 +515,34 @@ def test_a_call_of_ecrs_fails_on_demand(site: EcrSite) -> None:
 
     assert (code, answer["ResponseMetadata"]["HTTPStatusCode"]) == ("ServerException", 500)
     assert send(site, upload, 0, b"x") == 0
+
+
+def test_a_part_whose_answer_was_lost_is_there(site: EcrSite) -> None:
+    """Whoever sends it again, as SDKs may by themselves, learns how far ECR is."""
+    site.faults.replace([Fault.parse("ecr.UploadLayerPart=AnswerLost:1")])
+    upload = begun(site)
+    with pytest.raises(ConnectionClosedError):
+        send(site, upload, 0, b"part")
+
+    code, _, answer = refused(lambda: send(site, upload, 0, b"part"))
+
+    assert (code, answer["lastValidByteReceived"]) == ("InvalidLayerPartException", 3)
+
+
+def test_reading_a_layer_is_a_call_of_s3s(site: EcrSite, address: str) -> None:
+    """So it fails as that does."""
+    site.faults.replace([Fault.parse("s3.GetObject=SlowDown:1")])
+
+    assert fetch(address)[0] == 503
+    assert fetch(address)[:2] == (200, BODY)
+
+
+def test_nothing_is_left_of_a_registry_that_nobody_closed(tmp_path: Path) -> None:
+    """Its folder goes with it."""
+    blobs = Blobs(str(tmp_path))
+    blobs.append(blobs.begin(0.0), b"part")
+    assert [path.name[:12] for path in tmp_path.iterdir()] == ["sealift-ecr-"]
+
+    del blobs
+
+    assert list(tmp_path.iterdir()) == []

@@ -180,3 +180,25 @@ def test_who_may_not_look_into_the_repository_is_told() -> None:
 
     assert not seen.there
     assert "ecr:DescribeImages" in seen.text or "DescribeImages" in seen.text
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        pytest.param({"Container": "auto", "ImageUri": ""}, "", id="auto"),
+        pytest.param({"Container": "custom"}, "", id="ours by name"),
+        pytest.param(
+            {"Container": "pytorch"}, "`sealift deploy --parameter Container=auto`", id="as it was before"
+        ),
+        pytest.param(
+            {"Container": "custom", "ImageUri": "mine:1"}, "deployments take mine:1", id="another image"
+        ),
+    ],
+)
+def test_a_stack_that_takes_another_image_is_told_so(values: dict[str, str], said: str) -> None:
+    """A stack that was made before keeps its container; whoever pushes ours should know."""
+    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
+
+    idle = stack_image.idle(parameters)
+
+    assert (said in idle) if said else idle == ""

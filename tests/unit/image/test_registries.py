@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from pipeline.errors import RegistryRefused
 from pipeline.image import ecr, registries
 from pipeline.image.base import Reference
 from pipeline.image.distribution import HttpRepository
@@ -35,3 +38,16 @@ def test_ecr_is_spoken_to_by_its_own_api() -> None:
 def test_a_host_that_looks_like_ecrs_is_none(name: str) -> None:
     """Credentials of an account go to AWS alone."""
     assert ecr.host(name) is None
+
+
+def test_a_registry_elsewhere_is_never_spoken_to_in_the_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it lead anybody to this machine: an upload's address that was remembered is looked at as well."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+    found = registries.connect(Reference("registry.example", "sealift"))
+
+    assert isinstance(found, HttpRepository)
+    with pytest.raises(RegistryRefused, match="https, or http"):
+        found._http.ask("GET", "http://127.0.0.1:9/")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from local_cloud.ecr import repositories
 from local_cloud.ecr.blobs import Blobs
 from local_cloud.ecr.refusals import EcrRefused
-from local_cloud.ecr.repositories import Contents
+from local_cloud.ecr.repositories import RepositoryContents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def test_a_layer_is_its_parts_that_followed_each_other(
     """Whatever else is sent is refused, tells where it has to go on, and leaves no byte."""
     with tempfile.TemporaryDirectory() as folder:
         blobs = Blobs(folder)
-        held = Contents("sealift", "123456789012")
+        held = RepositoryContents("sealift", "123456789012")
         upload = blobs.begin(0.0)
         held.uploads[upload.identity] = upload
         taken: list[bytes] = []
