@@ -56,17 +56,21 @@ LAYER: Final = """
 import sys
 from pathlib import Path
 from pipeline.image.model_layer import LayerFile, LayerStream
-source, target, part = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+source, part = Path(sys.argv[1]), int(sys.argv[2])
+target = open(sys.argv[3], "wb", buffering=0) if len(sys.argv) > 3 else None
 stream = LayerStream([LayerFile(source.name, source.stat().st_size)], part)
-with source.open("rb", buffering=0) as file, target.open("wb", buffering=0) as out:
-    stream.begin(source.name)
-    while piece := file.read(1 << 20):
-        stream.write(piece)
-        for one in stream.take():
-            out.write(one.data)
-    stream.finish()
+buffer = bytearray(1 << 20)
+def take():
     for one in stream.take():
-        out.write(one.data)
+        if target:
+            target.write(one.data)
+with source.open("rb", buffering=0) as file:
+    stream.begin(source.name)
+    while count := file.readinto(buffer):
+        stream.write(memoryview(buffer)[:count])
+        take()
+    stream.finish()
+    take()
 print(stream.digest, stream.diff_id, stream.length)
 """
 SUMS: Final = 'sha256sum "$1" & sha256sum "$1"; wait'
@@ -220,8 +224,10 @@ def layering(folder: Path, mib: int, rounds: int) -> list[Line]:
     """Make a model's layer, as the workflow does it, against copying it and against its two digests alone."""
     model, out = folder / "model.gguf", folder / "layer"
     write_model(model, mib * MiB)
+    making = [sys.executable, "-c", LAYER, str(model), str(PART_BYTES)]
     commands = {
-        "ours": [sys.executable, "-c", LAYER, str(model), str(out), str(PART_BYTES)],
+        "ours": making,
+        "ours on disk": [*making, str(out)],
         "cp": ["cp", "--reflink=never", str(model), str(out)],
         "sha256sum": ["sh", "-c", SUMS, "sh", str(model)],
     }
@@ -234,19 +240,27 @@ def layering(folder: Path, mib: int, rounds: int) -> list[Line]:
             tell(f"{'warm-up' if not number else f'round {number} of {rounds}'}: {name}: {second:.2f} s")
             if number:
                 taken[name].append(second)
-            if name == "ours":
+            if name.startswith("ours"):
                 peak = max(peak, mebibytes)
     for path in (model, out):
         path.unlink(missing_ok=True)
     ours = taken["ours"]
     return [
         Line(
-            f"a model of {mib} MiB into a layer",
+            f"a model of {mib} MiB into the parts of a layer",
             seconds(ours),
             f"`cp` {seconds(taken['cp'])}",
             faster(ours, taken["cp"]),
             "0.6x",
             f"{peak:.0f} MiB at the peak, wanted under 200",
+        ),
+        Line(
+            "the same, written to the disk",
+            seconds(taken["ours on disk"]),
+            f"`cp` {seconds(taken['cp'])}",
+            faster(taken["ours on disk"], taken["cp"]),
+            "",
+            "the workflow sends them instead",
         ),
         Line(
             "",

@@ -55,7 +55,7 @@ def login_of(host: str, path: Path) -> Login:
         return Login()
     try:
         document: Any = json.loads(content) if len(content) <= _MOST else None
-        return _found(host, document)
+        return _sayable(_found(host, document))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, binascii.Error) as error:
         problem = Problem(
             "WrongLogins",
@@ -64,6 +64,12 @@ def login_of(host: str, path: Path) -> Login:
             f"log in anew, with `docker login {host}` or `skopeo login {host}`, or remove it",
         )
         raise InvalidInput(str(path), [problem]) from error
+
+
+def _sayable(login: Login) -> Login:
+    """Return a login that a header can say; half a character, which JSON can write, is a ValueError."""
+    _ = login.basic
+    return login
 
 
 def _found(host: str, document: dict[str, Any]) -> Login:

@@ -215,7 +215,7 @@ class EcrRepository:
             str(answer["uploadId"]), parts.ecr_part(blob.size, int(answer.get("partSize") or 0))
         )
 
-    def send_part(self, upload_id: str, at: int, body: bytes) -> int | None:
+    def send_part(self, upload_id: str, at: int, body: bytes | bytearray) -> int | None:
         """Send a part; return how many bytes of the layer ECR has now, None when it does not know the upload any more.
 
         Safe to repeat: of a part that ECR has already it answers how far it is.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Parts(Protocol):
     """Who takes the parts of a layer: `ecr.EcrRepository`."""
 
-    def send_part(self, upload_id: str, at: int, body: bytes) -> int | None:
+    def send_part(self, upload_id: str, at: int, body: bytes | bytearray) -> int | None:
         """Send a part; return how many bytes have arrived by now, None when the upload is not known any more."""
 
 

@@ -10,6 +10,8 @@ shorter than was announced, and to send anything.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +20,7 @@ from pipeline.archive.formats import deflate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
 
     from pipeline.archive.formats.deflate import Buffer
 
@@ -25,6 +28,8 @@ FOLDER: Final = "opt/sealift/model"
 """Where the model lies in an image, without the slash that a tar's names have not."""
 DIRECTORY: Final = f"/{FOLDER}"
 """The same, as the container's server is told."""
+_HASHED_BESIDE: Final = 2
+"""Parts that are held for their digest alone, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,8 @@ class LayerPart:
 
     first: int
     """Where they begin."""
-    data: bytes
+    data: bytes | bytearray
+    """Nobody writes to them any more."""
 
     @property
     def end(self) -> int:
@@ -91,26 +97,31 @@ class LayerStream:
         self._waiting = list(self.files)
         self._current: LayerFile | None = None
         self._file_left = 0
-        self._plain_left = plain_length(files)
-        self._plain_length = 0
+        self._plain_left = self._plain_length = plain_length(files)
+        self._block_left = 0
         self._crc = 0
-        self._block = bytearray()
-        self._out = bytearray()
-        self._out_first = 0
+        self._part = bytearray(min(part_bytes, self.length))
+        self._filled = 0
+        self._ready: deque[LayerPart] = deque()
+        self._begun = 0
         self._received = received
         self._digest = hashlib.sha256()
         self._diff = hashlib.sha256()
+        # Two hashes of every byte are most of the work: one of them beside the other halves it.
+        self._beside = ThreadPoolExecutor(1, "layer")
+        self._hashing: deque[Future[None]] = deque()
         self._put(deflate.gzip_header())
         self._add(_folder())
 
     @property
     def position(self) -> int:
         """Return how many bytes of the layer have been made, whether they were given out or are still to be."""
-        return self._out_first + len(self._out)
+        return self._begun + self._filled
 
     @property
     def digest(self) -> str:
-        """Return the layer's name; right when all parts have been taken."""
+        """Return the layer's name; right after `finish`."""
+        self._settle(0)
         return f"sha256:{self._digest.hexdigest()}"
 
     @property
@@ -159,14 +170,11 @@ class LayerStream:
 
     def take(self) -> Iterator[LayerPart]:
         """Yield the parts that are complete and that the registry has not; the last one after `finish`."""
-        while len(self._out) >= self._part_bytes or (self._out and self.position == self.length):
-            data = bytes(memoryview(self._out)[: self._part_bytes])
-            del self._out[: len(data)]
-            first, self._out_first = self._out_first, self._out_first + len(data)
-            self._digest.update(data)
-            if self._out_first > self._received:
-                known = max(self._received - first, 0)
-                yield LayerPart(first + known, data[known:] if known else data)
+        while self._ready:
+            part = self._ready.popleft()
+            if part.end > self._received:
+                known = max(self._received - part.first, 0)
+                yield LayerPart(part.first + known, part.data[known:]) if known else part
 
     def _close_file(self) -> None:
         if self._current is None:
@@ -182,18 +190,39 @@ class LayerStream:
         """Append plain bytes of the tar."""
         self._diff.update(data)
         self._crc = deflate.crc32(data, self._crc)
-        self._plain_length += len(data)
-        self._plain_left -= len(data)
         view = memoryview(data)
         while view:
-            taken = view[: deflate.STORED_MAX - len(self._block)]
-            self._block += taken
+            if not self._block_left:
+                # How much is still to come is known, and so is a block's length before its first byte.
+                self._block_left = min(deflate.STORED_MAX, self._plain_left)
+                final = self._block_left == self._plain_left
+                self._put(deflate.stored_header(self._block_left, final=final))
+            taken = view[: self._block_left]
+            self._put(taken)
+            self._block_left -= len(taken)
+            self._plain_left -= len(taken)
             view = view[len(taken) :]
-            if len(self._block) == deflate.STORED_MAX or not (view or self._plain_left):
-                final = not (view or self._plain_left)
-                self._put(deflate.stored_header(len(self._block), final=final))
-                self._put(self._block)
-                self._block.clear()
 
     def _put(self, data: Buffer) -> None:
-        self._out += data
+        """Append bytes of the layer."""
+        view = memoryview(data)
+        while view:
+            taken = view[: len(self._part) - self._filled]
+            self._part[self._filled : self._filled + len(taken)] = taken
+            self._filled += len(taken)
+            view = view[len(taken) :]
+            if self._filled == len(self._part):
+                self._close_part()
+
+    def _close_part(self) -> None:
+        part = LayerPart(self._begun, self._part)
+        self._ready.append(part)
+        self._settle(_HASHED_BESIDE - 1)
+        self._hashing.append(self._beside.submit(self._digest.update, part.data))
+        self._begun, self._filled = part.end, 0
+        self._part = bytearray(min(self._part_bytes, self.length - part.end))
+
+    def _settle(self, left: int) -> None:
+        """Wait until no more parts than that are still to be hashed."""
+        while len(self._hashing) > left:
+            self._hashing.popleft().result()

@@ -71,8 +71,8 @@ async def stream(
     asked, chat = told(document), "messages" in document
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
     progress = {"total": 1, "cache": 0, "processed": 1, "time_ms": 1}
-    writer.write(event(part("", chat=chat) | {"prompt_progress": progress}))
-    writer.write(event(part("one", chat=chat)))
+    # Together, as they come where a machine is busy.
+    writer.write(event(part("", chat=chat) | {"prompt_progress": progress}) + event(part("one", chat=chat)))
     await writer.drain()
     word, _, name = asked.partition(" ")
     if word == "die":

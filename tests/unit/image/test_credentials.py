@@ -122,6 +122,7 @@ def test_nobody_logged_in_is_nobody(tmp_path: Path) -> None:
         json.dumps({"auths": {"registry.example": {"auth": encoded("no colon")}}}).encode(),
         json.dumps({"auths": {"registry.example": {"username": "x"}}}).encode(),
         json.dumps({"auths": {"registry.example": []}}).encode(),
+        b'{"auths": {"registry.example": {"username": "x", "password": "\\ud800"}}}',
     ],
 )
 def test_a_file_that_is_damaged_is_told_of(tmp_path: Path, content: bytes) -> None:
@@ -139,8 +140,8 @@ def test_a_password_is_not_shown() -> None:
 
 
 @given(
-    st.text(st.characters(exclude_characters=":\x00"), min_size=1),
-    st.text(st.characters(exclude_characters="\x00")),
+    st.text(st.characters(codec="utf-8", exclude_characters=":\x00"), min_size=1),
+    st.text(st.characters(codec="utf-8", exclude_characters="\x00")),
 )
 def test_any_name_and_password_make_a_header(name: str, password: str) -> None:
     """Which is one line, whatever is in them."""
