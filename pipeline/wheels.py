@@ -87,11 +87,12 @@ def fetch(lock: Path, target: Platform, cache: Path, *, run: Run | None = None) 
         InvalidInput: there is no pip, or what it fetched is not in the lock.
         ServiceUnavailable: pip could not fetch them.
     """
-    wanted = locked(lock.read_text(encoding="utf-8"))
-    found = _kept(wanted, target, cache)
+    text = lock.read_text(encoding="utf-8")
+    wanted = locked(text)
+    found = _kept(wanted, target, cache, text)
     if set(wanted) - set(found):
         _fetch(lock, target, cache, run or _run)
-        found = _kept(wanted, target, cache)
+        found = _kept(wanted, target, cache, text)
         if missing := sorted(set(wanted) - set(found)):
             seen = f"no wheel of {', '.join(missing)} in {cache} with a hash that the lock has"
             fix = f"delete {cache} and try again"
@@ -103,18 +104,26 @@ def _spelled(project: str) -> str:
     return re.sub(r"[-_.]+", "_", project).lower()
 
 
-def _kept(wanted: Mapping[str, frozenset[str]], target: Platform, cache: Path) -> dict[str, Path]:
+def _kept(wanted: Mapping[str, frozenset[str]], target: Platform, cache: Path, lock: str) -> dict[str, Path]:
     """Return the wheels that are there, for the platform, and as they were locked."""
     found = {}
     for wheel in sorted(cache.glob("*.whl")):
-        project = wheel.name.partition("-")[0].lower()
-        if project in wanted and target.fits(wheel.name):
+        name, _, rest = wheel.name.partition("-")
+        project, version = name.lower(), rest.partition("-")[0]
+        if project in wanted and target.fits(wheel.name) and version in _versions(lock, project):
             if hashlib.sha256(wheel.read_bytes()).hexdigest() in wanted[project]:
                 found[project] = wheel
             else:
-                # A download that was cut short, or the wheel of another lock: pip would keep it.
+                # A download that was cut short, or other content of that name: pip would keep it. A wheel of another
+                # version is another lock's.
                 wheel.unlink()
     return found
+
+
+def _versions(lock: str, project: str) -> set[str]:
+    """Return the versions that a lock has of a project."""
+    lines = [match for line in lock.splitlines() if (match := re.match(rf"{_PROJECT}([^ ;\\\\]+)", line))]
+    return {match[2] for match in lines if _spelled(match[1]) == project}
 
 
 def _fetch(lock: Path, target: Platform, cache: Path, run: Run) -> None:

@@ -339,7 +339,7 @@ def _logged(name: str) -> Callable[[int, int], None]:
 handler = lambda_handler.Task(
     run,
     may=(
-        allow("s3:GetObject", "s3:GetObjectVersion", on=UPLOADS, why="The very version that was checked."),
+        allow("s3:GetObjectVersion", on=UPLOADS, why="The very version that was checked, and no other."),
         allow("s3:GetObject", "s3:PutObject", on=RECORDS),
         allow(
             "s3:ListBucket",

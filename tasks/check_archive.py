@@ -175,7 +175,7 @@ def _bare(source: S3Source, rules: Rules, served: ContainerChoice, bucket: str, 
             "evidence": _evidence(report, report.bytes_read, served.note),
             "assembly": {
                 "way": "place",
-                "reason": "an instance is given the files as they are",
+                "reason": "the files are handed over as they are",
                 **where.to_json(),
                 "form": model_source.OBJECT_FORM if where.single else model_source.PREFIX_FORM,
                 "code": kind,

@@ -61,6 +61,8 @@ def ecr_site(folder: Path, *, free: Callable[[str], int] | None = None) -> Itera
         start_response("200 OK", [])
         return [b"{}"]
 
+    # moto's state is the process's: other tests may have left some.
+    BackendDict.reset()
     now = [1_800_000_000.0]
     blobs = Blobs(str(folder)) if free is None else Blobs(str(folder), free)
     ecr = Ecr(ACCOUNT, clock=lambda: now[0], blobs=blobs)

@@ -25,8 +25,9 @@ from state_machine import definition
 
 WIDTH = 120
 """Characters of a line, where a line can be broken."""
-KEY_USE = frozenset({"s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "sns:Publish"})
-"""What S3 and SNS use a stack's own key for in the caller's name."""
+KEY_READ = frozenset({"s3:GetObject", "s3:GetObjectVersion"})
+KEY_WRITE = frozenset({"s3:PutObject", "sns:Publish"})
+"""What S3 and SNS use a stack's own key for in the caller's name: to decrypt, and to encrypt for whoever writes."""
 READS_CONSUMER, WRITES_CONSUMER = "lambda:GetFunctionConfiguration", "lambda:UpdateFunctionConfiguration"
 """What Lambda uses a consumer's key for in the caller's name."""
 
@@ -48,7 +49,10 @@ def parts() -> dict[str, Callable[[], list[str]]]:
         **{name: lambda name=name: _function(name, tasks[name]) for name in tasks if name not in states},
         "substitutions": lambda: [f"{name}Arn: !GetAtt {name}.Arn" for name in states],
         "invoked": lambda: [f"- !GetAtt {name}.Arn" for name in states],
-        "key users": lambda: _roles(tasks, KEY_USE),
+        "key users": lambda: _roles(tasks, KEY_WRITE),
+        "key readers": lambda: [
+            role for role in _roles(tasks, KEY_READ) if role not in _roles(tasks, KEY_WRITE)
+        ],
         "consumer readers": lambda: _roles(tasks, {READS_CONSUMER}),
         "consumer writers": lambda: _roles(tasks, {WRITES_CONSUMER}),
     }

@@ -249,7 +249,7 @@ class ImageOptions(AccountOptions):
     base: str | None = _option(
         "--base",
         metavar="IMAGE",
-        help="what it is laid on, as HOST/REPOSITORY[:TAG][@DIGEST] (default: AWS's public copy of Debian's Python)",
+        help="what it is laid on, as HOST/REPOSITORY[:TAG][@DIGEST] (default: AWS's public copy of Docker's python)",
     )
     architecture: str = _option(
         "--architecture",

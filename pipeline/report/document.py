@@ -351,7 +351,7 @@ def _archive(results: Mapping[str, Any]) -> list[Fact]:
 _HOW: Final = {
     "verify": "reading every byte",
     "checksum": "S3's own checksum",
-    "inspect": "reading its header, as an instance needs no archive",
+    "inspect": "reading its header, as no archive is needed",
 }
 
 

@@ -18,9 +18,9 @@ import shutil
 import stat
 import tarfile
 import zlib
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
 
-from isal import igzip
+from isal import igzip, igzip_lib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +33,7 @@ _HOPS: Final = 40
 """Links in links, as many as Linux follows."""
 _CHUNK: Final = 1024 * 1024
 _MODES: Final = 0o7777
+_ISAL_ERROR: Final = cast("type[Exception]", igzip_lib.IsalError)  # its stubs call the class an instance
 
 
 class BadLayerError(Exception):
@@ -110,7 +111,7 @@ def apply_layer(
             # tar ends before its stream does, whose end alone says that nothing is cut off.
             while summed.read(_CHUNK):
                 pass
-        except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
+        except (tarfile.TarError, EOFError, zlib.error, _ISAL_ERROR, OSError, ValueError) as error:
             raise BadLayerError(f"layer {layer.name}: {type(error).__name__}: {error}") from error
     if diff_id is not None and summed.digest != diff_id:
         raise BadLayerError(f"layer {layer.name} unpacks to {summed.digest}; its image says {diff_id}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 PROGRAMS: Final = ("runc", "crun")
 """In the order of preference. Podman and others want more of a machine than one of these."""
 _PATIENCE_S: Final = 20.0
+_MESSAGE: Final = re.compile(r'msg="((?:[^"\\]|\\.)*)"')
 _MOUNTS: Final = Path("/proc/self/mounts")
 _TRIAL_BYTES: Final = 64 * MiB
 _OF_THIS_MACHINE: Final = ("usr", "bin", "lib", "lib64")
@@ -195,6 +197,13 @@ def find_runtime() -> RuntimeFindings:
     return RuntimeFindings(None, "; ".join(refusals))
 
 
+def refusal(said: str) -> str:
+    """Return the last line of what a runtime wrote, without the time and the level that runc puts before it."""
+    line = said.strip().rpartition("\n")[2]
+    found = _MESSAGE.search(line)
+    return found[1].replace('\\"', '"') if found else line
+
+
 def _version(program: str) -> str:
     told = subprocess.run(
         [program, "--version"], capture_output=True, text=True, timeout=_PATIENCE_S, check=False
@@ -236,8 +245,9 @@ def _attempt(runtime: OciRuntime) -> str | None:
             return f"a trial container did not end within {_PATIENCE_S:g} s"
         finally:
             subprocess.run(runtime.delete(state, identity), capture_output=True, check=False)
-        said = ended.stderr.decode("utf-8", "replace").strip().splitlines()
-        return None if ended.returncode == 0 else (said[-1] if said else f"status {ended.returncode}")
+        if ended.returncode == 0:
+            return None
+        return refusal(ended.stderr.decode("utf-8", "replace")) or f"status {ended.returncode}"
 
 
 def write_files(folder: Path) -> None:

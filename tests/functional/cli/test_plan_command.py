@@ -121,6 +121,34 @@ def test_a_1b_model_fits(llama_1b: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert document["fit"]["memory_bytes"] == sum(line["bytes"] for line in document["fit"]["lines"])
 
 
+def test_a_model_that_breaks_the_disk_is_planned_into_the_image(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With our own image, by itself; asked for an archive, it is refused for the disk; the terminal shows the sum."""
+    path = archive_of(replace(shapes.LLAMA_8B, quantization="Q4_K_M"), tmp_path)
+    ours = ("--container", "custom", "--memory-mb", "6144")
+
+    status, document = planned(capsys, path, *ours)
+    refused, archive = planned(capsys, path, *ours, "--artifact", "archive")
+    cli.main(["plan", str(path), *ours])
+    shown = capsys.readouterr().out
+
+    assert (status, document["artifact"], document["memory_mb"]) == (0, "image", 6144)
+    assert [line["name"] for line in document["fit"]["image"]] == ["server", "model files"]
+    assert (refused, archive["artifact"]) == (1, "archive")
+    assert [one["error"] for one in archive["problems"]] == ["TooMuchDisk"]
+    assert "image: 5,1" in shown
+    assert "only an account tells" in " ".join(shown.split())
+
+
+def test_an_image_of_awss_holds_no_model(llama_1b: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The option is named as it was written."""
+    status = cli.main(["plan", str(llama_1b), "--container", "pytorch", "--artifact", "image"])
+
+    assert status != 0
+    assert "--artifact is 'image'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "expected", "error"),
     [

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
 
 from pipeline import error_codec
 from pipeline.errors import ConsumerBusy, EndpointBusy, SmokeTestFailed, StackChanged, Throttled
@@ -761,3 +764,96 @@ def test_a_failure_that_was_not_looked_into_is_told_by_its_sentence(do: Task, sc
     cause = do("RollBack", script.clients, results={"diagnose": found})["cause"]
 
     assert cause.startswith("what happened: a state failed with SmokeTestFailed: it said nothing\nwhy: y\n")
+
+
+# ------------------------------------------------------------------ the image that holds the model
+
+REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift-images"
+IMAGED = {
+    **PLAN,
+    "image": {"repository": REPOSITORY, "tag": "model-0a", "base": "sha256:0b", "bucket": "artifacts"},
+}
+IMAGE = f"image {REPOSITORY}:model-0a"
+
+
+class Registry:
+    """ECR, as far as a rollback asks it."""
+
+    def __init__(self, *, refuses: str = "", there: bool = True) -> None:
+        self.deleted: list[dict[str, Any]] = []
+        self._refuses, self._there = refuses, there
+
+    def batch_delete_image(self, **request: Any) -> dict[str, Any]:
+        """Delete, or refuse."""
+        if self._refuses:
+            raise ClientError({"Error": {"Code": self._refuses, "Message": "no"}}, "BatchDeleteImage")
+        self.deleted.append(request)
+        missing = {"failureCode": "ImageNotFound", "failureReason": "none", "imageId": request["imageIds"][0]}
+        return {"failures": [] if self._there else [missing]}
+
+
+def rolled_back(
+    do: Task, script: Script, registry: Registry, record: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Roll a deployment back whose image has this record."""
+    nothing_there(script)
+    if record is None:
+        script.refuses("s3", "get_object", "NoSuchKey", status=404)
+    else:
+        body = json.dumps({"version": 1, **record}).encode()
+        expected = {"Bucket": "artifacts", "Key": "records/images/model-0a.json"}
+        script.answers("s3", "get_object", {"Body": StreamingBody(BytesIO(body), len(body))}, expected)
+    vars(script.clients)["registry"] = registry
+    try:
+        return do("RollBack", script.clients, results=results(plan_deployment=IMAGED))
+    finally:
+        del vars(script.clients)["registry"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_image_that_this_execution_made_goes(do: Task, script: Script, there: bool) -> None:
+    """By its tag, which nobody has claimed since; one that is gone already is no failure."""
+    registry = Registry(there=there)
+    result = rolled_back(do, script, registry, {"execution": OURS, "maker": OURS})
+
+    assert [one["imageIds"] for one in registry.deleted] == [[{"imageTag": "model-0a"}]]
+    assert (IMAGE in result["gone"]) == there
+    assert result["not_undone"] == []
+
+
+@pytest.mark.parametrize(
+    ("record", "kept"),
+    [
+        pytest.param({"execution": THEIRS, "maker": OURS}, True, id="claimed since"),
+        pytest.param({"execution": OURS, "maker": THEIRS}, False, id="made by another"),
+        pytest.param({"execution": OURS}, False, id="not made yet"),
+        pytest.param(None, False, id="no record"),
+    ],
+)
+def test_an_image_that_somebody_else_made_or_wants_stays(
+    do: Task, script: Script, record: dict[str, Any] | None, kept: bool
+) -> None:
+    """Two services may share one; whoever has claimed it last is about to use it."""
+    registry = Registry()
+    result = rolled_back(do, script, registry, record)
+
+    assert registry.deleted == []
+    assert any(one.startswith(IMAGE) for one in result["kept"]) == kept
+    assert IMAGE not in result["gone"]
+
+
+def test_an_image_that_may_not_be_deleted_is_named_and_fails_no_rollback(do: Task, script: Script) -> None:
+    """It is harmless, and the sweeper's then."""
+    result = rolled_back(
+        do, script, Registry(refuses="AccessDeniedException"), {"execution": OURS, "maker": OURS}
+    )
+
+    assert result["not_undone"] == []
+    assert IMAGE in result["cause"]
+    assert "sweeper" in result["cause"]
+
+
+def test_an_image_is_tried_again_when_ecr_is_throttled(do: Task, script: Script) -> None:
+    """What passes by itself ends the task, and the state comes again."""
+    with pytest.raises(Throttled):
+        rolled_back(do, script, Registry(refuses="ThrottlingException"), {"execution": OURS, "maker": OURS})

@@ -100,7 +100,7 @@ def test_a_bare_model_is_pushed_as_it_is_and_followed_to_its_end(
     told, lines = push(model, "bare", tmp_path, hosting="instance")
 
     assert next(one["key"] for one in told if one["type"] == "uploaded") == f"models/bare/{model.name}"
-    assert "as it is: an instance needs no archive" in lines["model compressed as tar.gz or zip"]["evidence"]
+    assert "as it is: no archive is needed" in lines["model compressed as tar.gz or zip"]["evidence"]
     assert told[-1]["status"] == "SUCCEEDED"
     assert told[-1]["endpoint_name"] in deployments.resources()["endpoints"]
 

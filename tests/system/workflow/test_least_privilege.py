@@ -22,16 +22,19 @@ from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
 
 from local_cloud.cloud import CONSUMER, STACK, LocalCloud
+from local_cloud.faults import Fault
 from local_cloud.iam import policies
 from local_cloud.iam.policies import (
     Policy,
     PolicyRequest,
     PolicyVerdict,
 )
+from pipeline import __version__, naming
 from pipeline.archive.build.pack import pack
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.operations.execution_history import Execution
+from tests import pushed
 from tests.system.conftest import BEFORE, NOTHING, WAIT_S, Deployments, _empty
 from tests.system.operations.test_sweep import run_schedule, things
 from tests.system.rollout.test_canary import Live
@@ -174,6 +177,7 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
     )
     _inherit(deployments, archive)
     _sweep(deployments, archive, unhappy)
+    _hold_in_images(deployments, archive, model)
     # SageMaker looks, as the endpoint's role, for an archive that is not there.
     with pytest.raises(ClientError, match="Could not find model data"):
         cloud.clients.sagemaker.create_model(
@@ -213,6 +217,38 @@ def _sweep(deployments: Deployments, archive: Path, consumer: dict[str, Any]) ->
     second = _swept(cloud, timedelta(minutes=2))
     assert {kind for kind, _ in second} >= {"endpoint configuration", "model", "alarm", "version"}, second
     assert "archive" in {kind for kind, _ in _swept(cloud, timedelta(hours=12))}
+
+
+def _hold_in_images(deployments: Deployments, archive: Path, model: Path) -> None:
+    """Let the image hold the model: of an archive and of a bare one, in vain, and until the sweeper takes it."""
+    cloud = deployments.cloud
+    _empty(cloud)
+    ecr, name = cloud.clients.ecr, cloud.outputs["ImageRepository"].partition("/")[2]
+    pushed.push(ecr, name, naming.image_tag(__version__, "x86_64"))
+    asked = {"container": "custom", "artifact": "image", "consumer": None}
+    try:
+        _good(deployments.upload(archive, "packed", settings(**asked)))
+        by_hand = {"bucket": deployments.bucket, "key": "by-hand/bare/bare.gguf"}
+        cloud.clients.s3.put_object(Bucket=by_hand["bucket"], Key=by_hand["key"], Body=model.read_bytes())
+        bare = {**settings(**asked, smoke_test=WRONG), "archive": by_hand, "service": "bare"}
+        _failed(deployments.start(bare), "SmokeTestFailed")
+        # Before anything was written down of the image, so that a rollback finds no record.
+        assembles = cloud.physical_id("AssembleImage")
+        cloud.faults.replace([Fault("s3", "PutObject", "AccessDenied", caller=assembles)])
+        _failed(
+            deployments.upload(model, "early", settings(**asked), name="early.gguf"),
+            "AccessDenied",
+        )
+        deployments.fail()
+        # Of one image the record is gone, as after the bucket's lifecycle.
+        pushed.push(ecr, name, "model-forgotten")
+        _empty(cloud)
+        assert "image" in {kind for kind, _ in _swept(cloud, timedelta(hours=12))}
+    finally:
+        found = ecr.describe_images(repositoryName=name)["imageDetails"]
+        ecr.batch_delete_image(
+            repositoryName=name, imageIds=[{"imageDigest": one["imageDigest"]} for one in found]
+        )
 
 
 def _inherit(deployments: Deployments, archive: Path) -> None:

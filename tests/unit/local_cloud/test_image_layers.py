@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from local_cloud.hosting.containers.image_layers import (
@@ -124,21 +124,22 @@ def test_an_engines_own_notes_are_left_out(root: Path) -> None:
 
 
 def test_links_are_followed_from_the_root_and_never_out_of_it(root: Path, tmp_path: Path) -> None:
-    """`/bin` leads to `usr/bin`, as in every Debian; `/` and `..` stop at the root."""
+    """`/bin` leads elsewhere, as in every Debian; `/` and `..` stop at the root."""
     outside = tmp_path / "outside"
     outside.mkdir()
     put(
         root,
         [
-            Member("usr/bin/old", b"1"),
-            Member("bin", kind=SYM, link="/usr/bin"),
+            Member("all/bin/old", b"1"),
+            # Not /usr/bin: an extraction that went wrong would change this machine's.
+            Member("bin", kind=SYM, link="/all/bin"),
             Member("up", kind=SYM, link="../../../outside"),
             Member("deep/up", kind=SYM, link=str(outside)),
         ],
         [Member("bin/new", b"2"), Member("up/a", b"2"), Member("deep/up/b", b"2")],
     )
 
-    assert (root / "usr/bin/new").read_text() == "2"
+    assert (root / "all/bin/new").read_text() == "2"
     assert (root / "outside/a").read_text() == "2"
     assert resolve(root, "deep/up/b") == root.joinpath(*outside.parts[1:], "b")
     assert list(outside.iterdir()) == []
@@ -182,13 +183,13 @@ def test_hard_links_share_their_bytes(root: Path) -> None:
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ([Member("/etc/passwd", b"x")], "points outside"),
+        ([Member("/nowhere/passwd", b"x")], "points outside"),
         ([Member("a/../../b", b"x")], "points outside"),
-        ([Member("a", kind=LINK, link="../../etc/passwd")], "points outside"),
-        ([Member("a", kind=LINK, link="/etc/passwd")], "points outside"),
+        ([Member("a", kind=LINK, link="../../nowhere/passwd")], "points outside"),
+        ([Member("a", kind=LINK, link="/nowhere/passwd")], "points outside"),
         ([Member("a", kind=LINK, link="nothing")], "no file"),
         ([Member("d", kind=DIR), Member("a", kind=LINK, link="d")], "no file"),
-        ([Member("s", kind=SYM, link="/etc"), Member("a", kind=LINK, link="s/passwd")], "no file"),
+        ([Member("s", kind=SYM, link="/nowhere"), Member("a", kind=LINK, link="s/passwd")], "no file"),
         ([Member("f", b"x"), Member("f/a", b"x")], "no folder"),
         ([Member("l", kind=SYM, link="l"), Member("l/a", b"x")], "more than 40 links"),
         ([Member("d/.wh...", b"")], "whiteout of"),
@@ -231,19 +232,18 @@ def test_layers_may_be_tar_without_gzip(root: Path, tmp_path: Path) -> None:
     assert apply_layer(tmp_path / "plain", root, diff_id=diff_id, below="") == 1
 
 
-@given(st.data())
-def test_a_layer_that_is_cut_or_changed_is_refused(data: st.DataObject) -> None:
+@given(at=st.integers(0, 3000), cut=st.booleans())
+@example(at=0, cut=False)
+def test_a_layer_that_is_cut_or_changed_is_refused(at: int, cut: bool) -> None:
     """Wherever it is: gzip's checksum and the diff ID see what tar does not."""
     with tempfile.TemporaryDirectory() as folder:
         path, root = Path(folder, "layer"), Path(folder, "root")
         root.mkdir()
         diff_id = layer(path, Member("a", random.Random(1).randbytes(2000)), Member("b", b"1"))
         whole = path.read_bytes()
-        at = data.draw(st.integers(10, len(whole) - 9))
-        if data.draw(st.booleans()):
-            path.write_bytes(whole[:at])
-        else:
-            path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        # Behind gzip's header, some of which means nothing.
+        at = 10 + at % (len(whole) - 10)
+        path.write_bytes(whole[:at] + (b"" if cut else bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]))
 
         with pytest.raises(BadLayerError):
             apply_layer(path, root, diff_id=diff_id, below="")

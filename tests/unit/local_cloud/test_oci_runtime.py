@@ -13,6 +13,7 @@ from local_cloud.hosting.containers.oci_runtime import (
     RuntimeUnavailableError,
     choose,
     hierarchy_of,
+    refusal,
 )
 
 V1 = Hierarchy(Path("/sys/fs/cgroup/memory"), unified=False)
@@ -31,7 +32,7 @@ def test_both_versions_of_control_groups_are_found_and_the_first_has_the_memory(
     assert hierarchy_of([tmpfs, hybrid, cpu, memory]) == V1
     assert hierarchy_of([unified]) == V2
     assert hierarchy_of([tmpfs, cpu]) is None
-    assert hierarchy_of([""]) is None
+    assert hierarchy_of(["", "disk /memory ext4 rw,memory 0 0"]) is None
 
 
 def test_each_version_counts_kills_in_a_file_of_its_own() -> None:
@@ -75,3 +76,14 @@ def test_who_insists_on_containers_gets_no_processes() -> None:
     assert choose("runc", lambda: RuntimeFindings(RUNTIME, "it works")).runtime == RUNTIME
     with pytest.raises(RuntimeUnavailableError, match="containers need root"):
         choose("runc", lambda: RuntimeFindings(None, "containers need root"))
+
+
+def test_what_a_runtime_says_is_told_without_its_time_and_level() -> None:
+    """Runc's lines are logfmt; crun's are plain."""
+    runc = 'time="2026-01-01T00:00:00Z" level=error msg="runc run failed: exec: \\"/bin/true\\": permission denied"'
+
+    assert refusal(f"a warning\n{runc}\n") == 'runc run failed: exec: "/bin/true": permission denied'
+    assert (
+        refusal("cannot set rlimit: Operation not permitted") == "cannot set rlimit: Operation not permitted"
+    )
+    assert refusal("") == ""

@@ -374,6 +374,40 @@ def test_an_update_in_place_ticks_the_line_of_the_endpoint() -> None:
     assert (line.mark, line.evidence) == (Mark.DONE, "harbour updated in place: harbour-0 -> harbour-1")
 
 
+MADE_IMAGE = {
+    "way": "image",
+    "reason": "the image holds the model",
+    "image": "1.dkr.ecr.us-east-1.amazonaws.com/sealift:model-0a",
+    "digest": f"sha256:{'0b' * 32}",
+    "bytes_moved": 3 << 20,
+    "written": True,
+    "received": 3 << 20,
+    "more": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        pytest.param(MADE_IMAGE, "sealift:model-0a, sha256:0b0b0b0b0b0b; 3.0 MiB moved", id="made"),
+        pytest.param({**MADE_IMAGE, "written": False}, "it was there already", id="there already"),
+        pytest.param({**MADE_IMAGE, "more": True}, "3 MiB of 1.dkr.ecr", id="not whole yet"),
+    ],
+)
+def test_an_image_ticks_the_line_of_the_archive(image: dict[str, Any], told: str) -> None:
+    """What holds the model is named, and what it was made of is told by its digest."""
+    at = PATH.index("AssembleArchive")
+    path = (*PATH[:at], "AssembleImage", *PATH[at + 1 :])
+    data = {name: value for name, value in RESULTS.items() if name != "assemble_archive"}
+    if not image["more"]:
+        data["assemble_archive"] = image
+    found = stands(*path[: at + 1], results={**data, "assemble_image": image})
+    line = next(line for line in found if line.text == "inference code uploaded to S3")
+
+    assert line.mark is Mark.DONE
+    assert told in line.evidence
+
+
 def test_a_long_answer_is_shown_in_part() -> None:
     """A line of the checklist stays a line."""
     results = {
@@ -525,8 +559,8 @@ def test_a_deployment_that_goes_well_has_nothing_to_undo() -> None:
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        pytest.param(1, "gguf, 5.0 MiB, as it is: an instance needs no archive", id="one"),
-        pytest.param(3, "gguf, 5.0 MiB, 3 shards, as it is: an instance needs no archive", id="shards"),
+        pytest.param(1, "gguf, 5.0 MiB, as it is: no archive is needed", id="one"),
+        pytest.param(3, "gguf, 5.0 MiB, 3 shards, as it is: no archive is needed", id="shards"),
     ],
 )
 def test_a_bare_gguf_is_told_as_one(files: int, told: str) -> None:

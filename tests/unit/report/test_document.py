@@ -11,6 +11,7 @@ import pytest
 from pipeline.limits import MiB
 from pipeline.report import document
 from pipeline.report.document import Document, ReportFacts
+from pipeline.report.links import Console
 from pipeline.sizing import pricing
 from tests.unit.report.conftest import ARN
 
@@ -46,6 +47,34 @@ def test_a_good_deployment_has_every_part(succeeded: ReportFacts) -> None:
     assert report.transcript.start_seconds == pytest.approx(10.0)
     assert [one.function for one in report.switched] == ["harbour-assistant"]
     assert all(line.mark.value in ("done", "skipped") for line in report.checklist)
+
+
+@pytest.mark.parametrize(
+    ("written", "gone", "state"),
+    [
+        pytest.param(True, False, "made", id="made"),
+        pytest.param(False, False, "was there already", id="there already"),
+        pytest.param(True, True, "removed again", id="rolled back"),
+    ],
+)
+def test_an_image_that_holds_the_model_is_a_resource(written: bool, gone: bool, state: str) -> None:
+    """With its address in the console, and what became of it; its digest is among the facts."""
+    image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/sealift:model-0a"
+    assembled = {
+        "way": "image",
+        "reason": "it holds it",
+        "image": image,
+        "digest": "sha256:0b",
+        "written": written,
+    }
+    console = Console("aws", "eu-central-1")
+    (row,) = document._image(assembled, console, {f"image {image}"} if gone else set())
+    facts = {one.name: one.value for one in document._archive({"assemble_archive": assembled})}
+
+    assert (row.kind, row.name, row.state) == ("image", image, state)
+    assert row.url.endswith("/ecr/repositories/private/123456789012/sealift?region=eu-central-1")
+    assert (facts["deployed as"], facts["digest"]) == (image, "sha256:0b")
+    assert document._image({"bucket": "b", "key": "k"}, console, set()) == []
 
 
 def test_the_same_execution_gives_the_same_report(succeeded: ReportFacts) -> None:

@@ -141,17 +141,25 @@ def test_the_sweeper_deletes_nothing_unless_it_is_told_to() -> None:
     text = target["InputTransformer"]["InputTemplate"]["Fn::Sub"]
     event = json.loads(text.replace("<now>", '"2026-01-02T03:04:05Z"'))
     assert event["delete"] == "${SweepDelete}"
-    assert set(event) == {"now", "delete", "grace_hours", "stack", "artifact_bucket", "topic"}
+    assert set(event) == {
+        "now",
+        "delete",
+        "grace_hours",
+        "stack",
+        "artifact_bucket",
+        "topic",
+        "image_repository",
+    }
 
 
 def test_the_sweeper_may_delete_only_what_this_stack_made() -> None:
-    """In SageMaker by the tag of its executions; of functions only versions; of the bucket only archives."""
+    """In SageMaker by the tag of its executions; only versions, archives and the stack's own images."""
     deleting = [
         statement
         for statement in properties("Sweep")["Policies"][0]["Statement"]
         if "Delete" in json.dumps(statement["Action"])
     ]
-    sagemaker, alarms, filters, scaling, versions, archives = deleting
+    sagemaker, alarms, filters, scaling, versions, archives, images = deleting
 
     assert sagemaker["Condition"] == {
         "StringLike": {
@@ -164,6 +172,8 @@ def test_the_sweeper_may_delete_only_what_this_stack_made() -> None:
     assert versions["Resource"]["Fn::Sub"].endswith("${ConsumerFunctionPattern}:*")
     assert archives["Resource"]["Fn::Sub"] == "${ArtifactBucket.Arn}/archives/*"
     assert "s3:DeleteObject" not in archives["Action"]
+    assert images["Action"] == "ecr:BatchDeleteImage"
+    assert images["Resource"] == {"Fn::GetAtt": ["ImageRepository", "Arn"]}
 
 
 # -------------------------------------------------------------------- the reports

@@ -200,3 +200,15 @@ def test_the_platform_is_the_templates() -> None:
 def test_a_wheel_fits_by_its_name(name: str, fits: bool) -> None:
     """Cached ones of other platforms are left alone."""
     assert LAMBDA.fits(name) is fits
+
+
+def test_a_wheel_of_another_lock_stays(lock: Path, tmp_path: Path) -> None:
+    """The image's lock and the Lambdas' may have a project in two versions: neither fetches anew for the other."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    other = cache / NAME.replace("1.9.1", "1.8.0")
+    other.write_bytes(b"the image's")
+
+    wheels.libraries(lock, LAMBDA, cache, run=Pip(wheel()))
+
+    assert other.read_bytes() == b"the image's"

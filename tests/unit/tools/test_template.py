@@ -180,4 +180,4 @@ def test_roles_are_listed_by_what_they_may_do() -> None:
         "D": module(),
     }
 
-    assert template._roles(tasks, template.KEY_USE) == ["- !Ref BRole", "- !Ref ARole"]
+    assert template._roles(tasks, template.KEY_WRITE) == ["- !Ref BRole", "- !Ref ARole"]
