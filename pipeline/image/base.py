@@ -28,6 +28,9 @@ DIGEST: Final = "sha256:86adf8dbadc3d6e82ee5dd2c74bec2e1c2467cdad47886280501df72
 digests. Read in public Dockerfiles, not pulled yet: assumed until it was."""
 DEFAULT: Final = f"public.ecr.aws/docker/library/python:{TAG}@{DIGEST}"
 
+EXAMPLE: Final = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift"
+"""Where people push."""
+
 _HOST: Final = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?"
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
 _REFERENCE: Final = re.compile(
@@ -65,7 +68,8 @@ def parse(text: str, option: str = "--base") -> Reference:
     found = _REFERENCE.fullmatch(text)
     if found and ("." in found["host"] or ":" in found["host"] or found["host"] == "localhost"):
         return Reference(found["host"], found["repository"], found["tag"] or "", found["digest"] or "")
-    fix = f"write the registry's host as well, as in {DEFAULT.partition('@')[0]}"
+    example = DEFAULT.partition("@")[0] if option == "--base" else EXAMPLE
+    fix = f"write the registry's host as well, as in {example}"
     problem = Problem("WrongReference", repr(text), "HOST/REPOSITORY[:TAG][@sha256:DIGEST]", fix)
     raise InvalidInput(option, [problem])
 

@@ -32,7 +32,11 @@ DYING_MB = (192, 96, 48, 24)
 """Less and less, until the server cannot live in it: it takes 72 MiB beside the model."""
 QUESTION = ContainerCall(
     json.dumps(
-        {"messages": [{"role": "user", "content": "What does Sealift do?"}], "max_tokens": 16}
+        {
+            "messages": [{"role": "user", "content": "What does Sealift do?"}],
+            "max_tokens": 16,
+            "temperature": 0,
+        }
     ).encode(),
     "application/json",
 )

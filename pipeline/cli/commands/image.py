@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 OUTPUT: Final = "ImageRepository"
 """The stack's output that names its repository."""
-_KINDS: Final = {"base": "the base's", "layer": "ours", "configuration": "the configuration"}
+_KINDS: Final = {"base": "the base's", "layer": "a layer", "configuration": "the configuration"}
 sleep: Final = time.sleep  # noqa: TID251 the command line is where time passes
 
 

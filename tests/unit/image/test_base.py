@@ -60,6 +60,12 @@ def test_what_is_no_reference_is_refused_with_an_example(text: str) -> None:
         base.parse(text)
 
 
+def test_where_to_push_is_explained_by_a_repository_of_ones_own() -> None:
+    """Not by the base, which is nobody's to push to."""
+    with pytest.raises(InvalidInput, match=r"REPOSITORY: .*as in \d+\.dkr\.ecr\."):
+        base.parse("sealift", "REPOSITORY")
+
+
 def test_the_default_is_the_dockerfiles() -> None:
     """One tag and one digest, in both places."""
     wanted = set(re.findall(r"^FROM python:(\S+)", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE))
