@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from local_cloud.cloud import LocalCloud
 from local_cloud.ecr import pulls
 from local_cloud.faults import Fault
 from pipeline.errors import AccessDenied, ImageNotFound, RegistryRefused, SealiftError, Throttled, WrongDigest
-from pipeline.image import push, registries
+from pipeline.image import layout, push, registries
 from pipeline.image.base import Reference, parse
 from pipeline.image.blobs import Image, LayerBlob
 from pipeline.image.ecr import EcrRepository
@@ -117,7 +118,7 @@ def test_a_push_to_debians_registry_goes_on_after_a_cut(debian: LocalRegistry, c
     with Relay(debian.port, cut_after=cut) as relay:
         repository = registries.connect(parse(f"{relay.address}/{name}"), sleep=time.sleep)
         push.push(IMAGE, repository, "v1")
-        assert relay.cuts == 1
+        assert relay.broken == 1
 
     assert debian.manifest(name, "v1")[0] == IMAGE.manifest.digest
 
@@ -253,3 +254,27 @@ def test_a_tag_that_may_not_change_stays(cloud: LocalCloud) -> None:
     found = repository.manifest("v1")
     assert found is not None
     assert digest_of(found[1]) == IMAGE.manifest.digest
+
+
+def test_the_command_finds_the_stacks_own_repository(cloud: LocalCloud, tmp_path: Path) -> None:
+    """Where none is named; an image that was laid out goes there whole, and a second time nothing is sent."""
+    layout.write(IMAGE, tmp_path / "image", "one", "x86_64")
+    environ = {**os.environ, "AWS_ENDPOINT_URL": cloud.url, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    # Not the tag that deployments look for.
+    words = ["image", "push", "--image", str(tmp_path / "image"), "--tag", "probe", "--json"]
+    command = [sys.executable, "-m", "sealift", *words]
+    repository = cloud.outputs["ImageRepository"]
+
+    said = [
+        json.loads(subprocess.run(command, env=environ, check=True, capture_output=True, timeout=120).stdout)
+        for _ in range(2)
+    ]
+
+    pulled = pulls.pull("123456789012", "us-east-1", f"{repository}:probe")
+    assert pulled is not None
+    assert pulled.digest == IMAGE.manifest.digest
+    assert [one["reference"] for one in said] == [f"{repository}@{IMAGE.manifest.digest}"] * 2
+    assert [one["bytes"] for one in said] == [IMAGE.manifest.size, 0]
+    cloud.clients.registry.batch_delete_image(
+        repositoryName=repository.partition("/")[2], imageIds=[{"imageTag": "probe"}]
+    )
