@@ -1,4 +1,4 @@
-"""Our image against buildah, a model's layer against cp, cold starts from an image and from an archive, and memory.
+"""Our image against buildah, a layer against cp and on its way, cold starts of an image and of an archive, and memory.
 
     python -m benchmarks.bench_image [--quick] [--rounds 3] [--mib 1024] [--json PATH]
 
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
-from benchmarks import shapes
+from benchmarks import sending, shapes
 from benchmarks.bench_archive import ROOT, machine, run, tell, write_model
 from benchmarks.bench_limits import model_of
 from examples.tiny_gguf import write_tiny_gguf
@@ -273,6 +273,30 @@ def layering(folder: Path, mib: int, rounds: int) -> list[Line]:
     ]
 
 
+# -- a layer's way
+
+
+def sent(folder: Path, mib: int) -> list[Line]:
+    """Measure pushes of a large layer and one of a quarter of it at once, into two registries."""
+    layers = (folder / "large", folder / "small")
+    for path, size in zip(layers, (mib, mib // 4), strict=True):
+        write_model(path, size * MiB)
+    (folder / "sent").mkdir()
+    with LocalRegistry(folder / "sent") as registry:
+        http = sending.over_http(folder, registry, layers)
+    ecr = sending.into_ecr(folder, layers)
+    for path in layers:
+        path.unlink()
+    shutil.rmtree(folder / "sent")
+    work = f"layers of {mib} and {mib // 4} MiB into "
+    return [
+        Line(
+            f"{work}{where}", f"{second:.2f} s", "", None, "", f"{peak:.0f} MiB at the peak, wanted under 200"
+        )
+        for where, (second, peak) in (("Debian's registry", http), ("the local cloud's ECR", ecr))
+    ]
+
+
 # -- cold starts
 
 
@@ -464,6 +488,7 @@ def bench(folder: Path, arguments: argparse.Namespace) -> list[Line]:
         files = folder / "bundle" / "rootfs"
         part("build and push", lambda: with_buildah(folder, registry, files, rounds))
     part("a model's layer", lambda: layering(folder, arguments.mib, rounds))
+    part("a layer's way", lambda: sent(folder, arguments.mib))
     part("cold starts", lambda: starting(folder, plain, arguments.model, rounds))
     part("memory", lambda: remembering(folder, plain))
     return lines
