@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,6 @@ def built(folder: Path) -> Image:
         held = contents.gather(ARCHITECTURES[os.uname().machine], tools.CACHE / "wheels")
     except SealiftError as error:
         pytest.skip(f"no image of our own here: {error}")
-    parts = tuple(builds.write(part, cache) for part in held.parts)
+    parts = tuple(builds.write(part, cache, time.time()) for part in held.parts)
     made = builds.assemble(found, parts, packages=dict(held.packages), version=__version__, commit="")
     return Image(made.config, tuple(one.open().read() for one in made.layers), made.manifest.media_type)
