@@ -10,8 +10,8 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING
 
-from adapter.heap import keep_large_apart
 from adapter.life import Life
+from adapter.reads import read_little
 from adapter.service import MAX_WAITING, STREAM_S, Service
 from aiohttp import web
 
@@ -67,7 +67,7 @@ async def serve(options: Options, program: Path, environ: Mapping[str, str], log
 
 def main(arguments: Sequence[str], environ: Mapping[str, str], program: Path) -> int:
     """Read the environment, and serve."""
-    keep_large_apart()
+    read_little()
     log = Log()
     try:
         options = Options.from_environment(environ, arguments, max_waiting=MAX_WAITING)

@@ -48,3 +48,33 @@ def test_an_older_releases_assembly_is_an_archive() -> None:
     place = {"bucket": "artifacts", "key": "archives/0a1b.tar.gz"}
 
     assert model_source.model_data(place) == {"ModelDataUrl": "s3://artifacts/archives/0a1b.tar.gz"}
+
+
+# ------------------------------------------------------------------ an image that holds the model
+
+HELD: dict[str, Any] = {
+    "ModelName": "harbour-0",
+    "PrimaryContainer": {"Image": "repository:model-0a", "Environment": {}},
+}
+
+
+def test_an_image_is_pinned_by_its_digest() -> None:
+    """A tag may come to name another one; whatever else was asked for stays."""
+    made: Any = {"image": "repository:model-0a", "digest": "sha256:0b", "way": "image"}
+    container = model_source.pinned(HELD, made)["PrimaryContainer"]
+
+    assert container == {"Image": "repository@sha256:0b", "Environment": {}}
+    assert HELD["PrimaryContainer"]["Image"] == "repository:model-0a"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param({"image": "repository:model-0c", "digest": "sha256:0b"}, id="another image"),
+        pytest.param({"bucket": "artifacts", "key": "archives/0"}, id="an archive"),
+    ],
+)
+def test_an_image_that_was_not_planned_is_refused(made: dict[str, Any]) -> None:
+    """One release of the stack for a whole execution."""
+    with pytest.raises(StackChanged, match="the plan names repository:model-0a"):
+        model_source.pinned(HELD, made)  # type: ignore[arg-type]
