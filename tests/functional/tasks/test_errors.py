@@ -31,6 +31,12 @@ BEFORE = {
 }
 PLAN = a_plan(execution="arn:e", max_concurrency=5)
 CHECKED = a_checked_upload(consumer={"function_name": "assistant"})
+IMAGE = {
+    "repository": "123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift",
+    "tag": "model-0a",
+    "base": "sha256:0b",
+    "bucket": "artifacts",
+}
 DIAGNOSIS = {"error": "EndpointFailed", "what": "x", "why": "y", "fix": "z"}
 
 # State, the first call that it makes, and its event.
@@ -63,6 +69,19 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             "archive": CHECKED["archive"],
             "assembly": CHECKED["assembly"],
             "hosting": "serverless",
+        },
+    ),
+    (
+        "AssembleImage",
+        "s3",
+        "get_object",
+        {
+            "archive": CHECKED["archive"],
+            "assembly": CHECKED["assembly"],
+            "hosting": "serverless",
+            "model": "harbour.gguf",
+            "image": IMAGE,
+            "execution": "arn:e",
         },
     ),
     (
