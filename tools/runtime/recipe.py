@@ -49,7 +49,7 @@ VARIANTS = {
             _HASWELL | {"AVX512", "AVX512_VNNI"},
         ),
     ),
-    # For a developer's own machine. Serverless has x86-64 only.
+    # For a developer's own machine, and for images on Graviton instances. Serverless has x86-64 only.
     "aarch64": (
         Variant("armv8.0_1", frozenset(), frozenset({"NEON"})),
         Variant(
