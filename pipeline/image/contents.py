@@ -29,10 +29,6 @@ PYTHON: Final = "3.11"
 """Of the base: compiled libraries are for one minor version."""
 PROGRAM: Final = "llama-server"
 
-WITHOUT_SERVER: Final = frozenset({"arm64"})
-"""Where llama.cpp's own server is not built (`tools/runtime/server_recipe.py`): `server.py` answers there, over the
-runtime, as it does for an archive that brings functions of its own."""
-
 _MACHINES: Final = {"x86_64": 62, "arm64": 183}
 """ELF's e_machine."""
 _MACHINE_NAMES: Final = {number: name for name, number in _MACHINES.items()}
@@ -87,9 +83,7 @@ def gather(
     # First what costs nothing to find missing.
     runtime_folder = built_for("runtime", architecture)
     runtime = runtime_files(runtime_folder, architecture)
-    server = {}
-    if architecture not in WITHOUT_SERVER:
-        server = server_files(built_for(PROGRAM, architecture), architecture)
+    server = server_files(built_for(PROGRAM, architecture), architecture)
     code = {f"{HOME}/{name}": TreeFile(path) for name, path in package_files.image_code().items()}
     fetched = wheels.fetch(
         lock or package_files.image_lock(), wheels.Platform(PYTHON, architecture), cache, run=run
@@ -147,7 +141,11 @@ def server_files(folder: Path, architecture: str) -> dict[str, TreeFile]:
     programs = sorted(folder.glob(f"{PROGRAM}*"))
     if not (folder / PROGRAM).is_file():
         seen = f"no llama-server in {str(folder)!r}"
-        fix = "run `make llama-server` in a checkout"
+        fix = (
+            _how(PROGRAM, architecture)
+            if architecture != "x86_64"
+            else "run `make llama-server` in a checkout"
+        )
         raise InvalidInput("image", [Problem("LlamaServerMissing", seen, f"the one for {architecture}", fix)])
     _require_machine(folder, architecture, PROGRAM, programs)
     return {
@@ -187,10 +185,11 @@ def _machine(program: Path) -> int | None:
 
 
 def _how(name: str, architecture: str) -> str:
-    if architecture == "x86_64" or name == PROGRAM:
+    if architecture == "x86_64":
         return f"run `make {name}` in a checkout, on such a machine"
-    own = f"python tools/runtime build --machine {_MAKE[architecture]} --output .build/{name}-{architecture}"
-    return f"run `make {name}` in a checkout on such a machine, or `{own}` on any"
+    build = "tools/runtime build" if name == "runtime" else "tools/runtime/server.py"
+    own = f"python {build} --machine {_MAKE[architecture]} --output .build/{name}-{architecture}"
+    return f"run `make {name}` in a checkout on such a machine, or `.venv/bin/{own}` on any"
 
 
 def _version(runtime: Path) -> str:

@@ -345,7 +345,7 @@ def unreachable(host: str, error: Exception) -> ServiceUnavailable:
     return ServiceUnavailable(
         f"{host}: no whole answer: {why[:300]}; wanted one; try again, and look at the network and the proxy",
         why=f"{host} did not answer, or the connection was cut",
-        fix="try again: what was sent already is not sent again",
+        fix="look at the network and the proxy, then try again: what has arrived already is not moved again",
     )
 
 
@@ -363,7 +363,7 @@ def failure_of(host: str, answer: HttpAnswer) -> TransientError | None:
         return ServiceUnavailable(
             f"{host}: HTTP {answer.status}; wanted an answer; try again {when}",
             why=f"{host} kept failing",
-            fix=f"try again {when}: what was sent already is not sent again",
+            fix=f"try again {when}: what has arrived already is not moved again",
         )
     return None
 

@@ -49,7 +49,7 @@ VARIANTS = {
             _HASWELL | {"AVX512", "AVX512_VNNI"},
         ),
     ),
-    # For a developer's own machine. Serverless has x86-64 only.
+    # For a developer's own machine, and for images on Graviton instances. Serverless has x86-64 only.
     "aarch64": (
         Variant("armv8.0_1", frozenset(), frozenset({"NEON"})),
         Variant(
@@ -264,18 +264,33 @@ def hooked(init: str) -> str:
     return init.replace(_HOOKED, f"{_HOOKED}from . import {module} as {module}  # added by Sealift's build\n")
 
 
+_ARM_SPELLED = """\
+for each; do
+  shift
+  case $each in
+    -march=armv8-a) each=-mcpu=generic ;;
+    -march=armv8.2-a+dotprod+fp16) each=-mcpu=generic+v8_2a+dotprod+fullfp16 ;;
+    -march=*) echo "ERROR $each: wanted one of the variants of tools/runtime/recipe.py" >&2; exit 1 ;;
+  esac
+  set -- "$@" "$each"
+done
+"""
+"""zig has other names for ARM's architectures than the compilers that ggml knows, and calls those unknown CPUs."""
+
+
 def compiler(zig: str, mode: str, machine: str) -> str:
     """Return a shell script that is a compiler (`cc`, `c++`) or an archiver (`ar`, `ranlib`) to CMake."""
     if mode in ("ar", "ranlib"):
         return f'#!/bin/sh\nexec "{zig}" {mode} "$@"\n'
     target = f"-target {machine}-linux-gnu.{GLIBC}" + (" -mcpu=x86_64" if machine == "x86_64" else "")
+    spelled = _ARM_SPELLED if machine == "aarch64" else ""
     # CMake links a program to learn which compiler this is; see CMAKE_TRY_COMPILE_TARGET_TYPE.
     return f"""\
 #!/bin/sh
 if [ -n "$SEALIFT_NO_LINK" ]; then
   case " $* " in *" -c "*|*" -E "*|*" -v "*|*" --version "*) ;; *) set -- "$@" -c ;; esac
 fi
-exec "{zig}" {mode} {target} "$@"
+{spelled}exec "{zig}" {mode} {target} "$@"
 """
 
 

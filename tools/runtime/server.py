@@ -34,11 +34,14 @@ NOT_NEEDED = ("docs", "models", "examples", "tests", "benches", "media", "gguf-p
 def main() -> int:
     """Build, or take what was built; say what is wrong in one line."""
     parser = argparse.ArgumentParser(prog="tools/runtime/server.py")
+    parser.add_argument(
+        "--machine", default=platform.machine(), help="x86_64 or aarch64; this one's by default"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="the folder to make")
     parser.add_argument("--afresh", action="store_true", help="compile even what was compiled before")
     given = parser.parse_args()
     try:
-        machine = server_recipe.machine_of(platform.machine(), platform.system())
+        machine = server_recipe.machine_of(given.machine, platform.system())
         _build(given.output, machine, afresh=given.afresh)
     except (RecipeError, subprocess.CalledProcessError) as error:
         print(f"ERROR {NAME}: {error}", file=sys.stderr)
@@ -107,7 +110,7 @@ def _programs(llama: Path, compilers: Path, machine: str, environment: dict[str,
     )
     build = WORK / "build"
     for name in by_variant:
-        own = server_recipe.variant_arguments(name, by_variant)
+        own = server_recipe.variant_arguments(name, by_variant, machine)
         workshop.configure(llama, build, [*arguments, *own], environment)
         workshop.make(build, [NAME], environment)
         yield name
@@ -122,6 +125,8 @@ def _problems(folder: Path, machine: str) -> Iterator[str]:
             yield f"{path}: needs glibc {program.newest_glibc()}; wanted at most {recipe.NEWEST_GLIBC}"
         if strangers := sorted(set(program.needed) - tree.SYSTEM_LIBRARIES):
             yield f"{path}: needs {', '.join(strangers)}; wanted only glibc's libraries"
+    if machine != workshop.this_machine():
+        return
     started = subprocess.run(
         [str(folder / NAME), "--version"], capture_output=True, text=True, timeout=60, check=False
     )

@@ -118,14 +118,9 @@ def machine_of(name: str, system: str) -> str:
     """Return the machine as `recipe.VARIANTS` names it.
 
     Raises:
-        RecipeError: there is none, or llama.cpp has no options for its variants.
+        RecipeError: there is none.
     """
-    machine = recipe.machine_of(name, system)
-    if machine != "x86_64":
-        raise RecipeError(
-            f"{NAME} for {machine}; wanted x86_64, which endpoints have; without it the local cloud imitates the image"
-        )
-    return machine
+    return recipe.machine_of(name, system)
 
 
 def features(cmake_lists: str, machine: str) -> dict[str, frozenset[str]]:
@@ -141,7 +136,11 @@ def features(cmake_lists: str, machine: str) -> dict[str, frozenset[str]]:
         )
     }
     wanted = [variant.name for variant in recipe.VARIANTS[machine]]
-    if missing := [name for name in wanted if not listed.get(name)]:
+    # The plainest of ARM's has no instruction set of its own.
+    plain = {variant.name for variant in recipe.VARIANTS[machine] if not variant.flags}
+    if missing := [
+        name for name in wanted if not listed.get(name) and not (name in plain and name in listed)
+    ]:
         raise RecipeError(
             f"ggml/src/CMakeLists.txt adds no variant {', '.join(missing)} with its instruction sets; wanted those of "
             "tools/runtime/recipe.py; adapt them to this llama.cpp"
@@ -165,10 +164,39 @@ def edited(name: str, source: str) -> str:
     return source
 
 
-def variant_arguments(name: str, by_variant: dict[str, frozenset[str]]) -> list[str]:
-    """Return CMake's definitions that make the CPU backend one variant: each instruction set on or off by name."""
+_ARM = {"DOTPROD": "dotprod", "FP16_VECTOR_ARITHMETIC": "fp16"}
+"""The instruction sets of ARM's variants, in the names that the compiler has for them."""
+
+
+def variant_arguments(name: str, by_variant: dict[str, frozenset[str]], machine: str) -> list[str]:
+    """Return CMake's definitions that make the CPU backend one variant.
+
+    On x86 each instruction set is on or off by name; on ARM they are the architecture that is compiled for, spelled as
+    ggml spells it for its own variants.
+
+    Args:
+        name: of the variant.
+        by_variant: the instruction sets of each.
+        machine: as `recipe.VARIANTS` names it.
+
+    Raises:
+        RecipeError: an instruction set is not known here.
+    """
+    if machine == "aarch64":
+        sets = by_variant[name]
+        if strange := sets - _ARM.keys():
+            raise RecipeError(
+                f"{name} has {', '.join(sorted(strange))}; wanted {', '.join(_ARM)}; see "
+                "ggml/src/ggml-cpu/CMakeLists.txt and adapt _ARM"
+            )
+        extensions = "".join(f"+{_ARM[each]}" for each in sorted(sets))
+        return [f"-DGGML_CPU_ARM_ARCH=armv8{'.2' if sets else ''}-a{extensions}"]
     known = frozenset().union(*by_variant.values())
     return [f"-DGGML_{each}={'ON' if each in by_variant[name] else 'OFF'}" for each in sorted(known)]
+
+
+_LISTS = {"x86_64": "flags", "aarch64": "Features"}
+"""The line of /proc/cpuinfo that lists a CPU's instruction sets."""
 
 
 def launcher(machine: str, cpuinfo: str = "/proc/cpuinfo") -> str:
@@ -181,14 +209,14 @@ def launcher(machine: str, cpuinfo: str = "/proc/cpuinfo") -> str:
     variants = recipe.VARIANTS[machine]
     choices = "\n".join(_choice(variant) for variant in reversed(variants))
     built = ", ".join(variant.name for variant in variants)
-    wanted = ", ".join(sorted(variants[0].flags))
+    wanted = ", ".join(sorted(variants[0].flags)) or "any"
     return f"""\
 #!/bin/sh
 # Becomes the {NAME} that was built for this CPU. Written by tools/runtime/server_recipe.py.
 here=$(dirname -- "$(readlink -f -- "$0")")
 flags=
 while read -r name rest; do
-  case $name in flags*) flags=" ${{rest#:}} "; break ;; esac
+  case $name in {_LISTS[machine]}*) flags=" ${{rest#:}} "; break ;; esac
 done <{cpuinfo}
 has() {{
   for flag; do case $flags in *" $flag "*) ;; *) return 1 ;; esac; done
@@ -214,10 +242,12 @@ def digest(*, machine: str, requirements: dict[str, Pin], tools: dict[str, str])
     arguments = recipe.cmake_arguments(
         compilers="", include="", source="", machine=machine, host=machine, changed=CMAKE
     )
-    ingredients = {
+    ingredients: dict[str, object] = {
         "input": requirements[SOURCE].line,
         "recipe": [*arguments, AFTER_PROJECT, launcher(machine), recipe.compiler("", "cc", machine)],
         "edits": EDITS,
         "tools": tools,
     }
+    if machine == "aarch64":
+        ingredients["arm"] = _ARM
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()

@@ -113,8 +113,6 @@ def run_build(arguments: ImageBuildOptions, connect: Connect, gather: Gather) ->
         print(json.dumps(document(image, tag, arguments), indent=2))
         return 0
     tell(image, tag, screen)
-    if arguments.architecture in contents.WITHOUT_SERVER:
-        screen.say("without llama-server, which is built for x86_64 alone: Sealift's own server answers")
     where = f"in {arguments.output}" if arguments.output is not None else "its layers are kept for a push"
     screen.say(f"built in {time.monotonic() - begun:.1f} s, {where}")
     return 0

@@ -81,12 +81,12 @@ def test_each_variant_says_every_instruction_set() -> None:
     found = server_recipe.features(CMAKE, "x86_64")
 
     shared = {f"-DGGML_{name}=ON" for name in ("SSE42", "AVX", "F16C", "FMA", "AVX2", "BMI2")}
-    assert set(server_recipe.variant_arguments("haswell", found)) == {
+    assert set(server_recipe.variant_arguments("haswell", found, "x86_64")) == {
         *shared,
         "-DGGML_AVX512=OFF",
         "-DGGML_AVX512_VNNI=OFF",
     }
-    assert set(server_recipe.variant_arguments("cascadelake", found)) == {
+    assert set(server_recipe.variant_arguments("cascadelake", found, "x86_64")) == {
         *shared,
         "-DGGML_AVX512=ON",
         "-DGGML_AVX512_VNNI=ON",
@@ -150,13 +150,56 @@ def test_a_look_after_the_caller_is_no_second_away() -> None:
     assert "wait_until(lock, until)" in changed
 
 
-def test_only_machines_that_endpoints_have_are_built_for() -> None:
-    """Ggml has no options for ARM's variants; the imitation serves there."""
+def test_it_is_built_for_linux_on_two_machines() -> None:
+    """Graviton's among them; whoever builds may have another one."""
     assert server_recipe.machine_of("AMD64", "Linux") == "x86_64"
-    with pytest.raises(recipe.RecipeError, match="wanted x86_64"):
-        server_recipe.machine_of("arm64", "Linux")
+    assert server_recipe.machine_of("arm64", "Linux") == "aarch64"
     with pytest.raises(recipe.RecipeError, match="wanted Linux"):
         server_recipe.machine_of("x86_64", "Darwin")
+
+
+ARM = """\
+    elseif (GGML_SYSTEM_ARCH STREQUAL "ARM")
+        ggml_add_cpu_backend_variant(armv8.0_1)
+        ggml_add_cpu_backend_variant(armv8.2_1    DOTPROD)
+        ggml_add_cpu_backend_variant(armv8.2_2    DOTPROD FP16_VECTOR_ARITHMETIC)
+"""
+
+
+def test_arms_variants_are_architectures() -> None:
+    """As ggml spells them for its own; the plainest has no instruction set to be named."""
+    found = server_recipe.features(ARM, "aarch64")
+
+    assert [server_recipe.variant_arguments(name, found, "aarch64") for name in found] == [
+        ["-DGGML_CPU_ARM_ARCH=armv8-a"],
+        ["-DGGML_CPU_ARM_ARCH=armv8.2-a+dotprod+fp16"],
+    ]
+    with pytest.raises(recipe.RecipeError, match="adapt _ARM"):
+        server_recipe.variant_arguments("x", {"x": frozenset({"SME"})}, "aarch64")
+    with pytest.raises(recipe.RecipeError, match=r"armv8\.2_2"):
+        server_recipe.features(ARM.replace("DOTPROD FP16_VECTOR_ARITHMETIC", ""), "aarch64")
+
+
+@pytest.mark.parametrize(
+    ("features", "variant"),
+    [("fp asimd", "armv8.0_1"), ("fp asimd asimdhp", "armv8.0_1"), ("fp asimdhp asimddp lrcpc", "armv8.2_2")],
+)
+def test_the_launcher_reads_arms_features(tmp_path: Path, features: str, variant: str) -> None:
+    """Which /proc/cpuinfo calls otherwise there."""
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nBogoMIPS\t: 243.75\nFeatures\t: {features}\nCPU part\t: 0xd40\n")
+    for one in recipe.VARIANTS["aarch64"]:
+        program = tmp_path / server_recipe.program(one.name)
+        program.write_text(f"#!/bin/sh\necho {one.name}\n")
+        program.chmod(0o755)
+    launcher = tmp_path / server_recipe.NAME
+    launcher.write_text(server_recipe.launcher("aarch64", str(cpuinfo)))
+    launcher.chmod(0o755)
+
+    assert (
+        subprocess.run([launcher], capture_output=True, text=True, check=True, timeout=30).stdout
+        == f"{variant}\n"
+    )
 
 
 def test_what_changes_the_bytes_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
