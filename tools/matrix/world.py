@@ -35,6 +35,7 @@ from pipeline.naming import deployment_of, image_tag
 from pipeline.operations import execution_history
 from pipeline.planning import alarms, metrics
 from pipeline.rollout import metric_filters_api
+from pipeline.sizing import images
 from pipeline.stack import bundles
 from tools.matrix import cases, invariants
 from tools.matrix.invariants import Broken, Endpoint, Outcome, Snapshot
@@ -392,8 +393,8 @@ class World:
         ask = self.cloud.hosting.handle
         name = "somebodys"
         role = self.cloud.outputs["EndpointRoleArn"]
-        # No data: the container has its model in its image, and the stub serves it.
-        container = {"Image": "image"}
+        # No data: the stub serves it whatever its image is.
+        container = {"Image": images.DEFAULT.image_uri(self.cloud.region)}
         ask("CreateModel", {"ModelName": name, "ExecutionRoleArn": role, "PrimaryContainer": container})
         variant = {
             "VariantName": "AllTraffic",

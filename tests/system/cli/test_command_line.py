@@ -157,9 +157,10 @@ def test_run_prints_one_document(deployed: dict[str, Any]) -> None:
     assert deployed["status"] == "SUCCEEDED"
     assert deployed["endpoint_name"].startswith("harbour-")
     assert deployed["execution_arn"].startswith("arn:aws:states:")
-    assert [state["name"] for state in deployed["states"]][:3] == [
+    assert [state["name"] for state in deployed["states"]][:4] == [
         "CheckArchive",
         "PlanDeployment",
+        "WhichArtifact",
         "AssembleArchive",
     ]
     assert {"name", "status", "seconds", "retries"} <= set(deployed["states"][0])

@@ -77,7 +77,8 @@ def test_push_checks_uploads_and_follows_to_the_end(
     told, lines = push(archive, "pushed", tmp_path, max_concurrency=3)
 
     notes = [one["text"] for one in told if one["type"] == "note"]
-    assert notes == ["service 'pushed' is new: it has no endpoint yet"]
+    assert notes[0] == "service 'pushed' is new: it has no endpoint yet"
+    assert [note[:31] for note in notes[1:]] == ["container 'pytorch' is chosen: "]
     assert [one["type"] for one in told if one["type"] not in {"line", "upload", "note"}] == [
         "plan",
         "check",
