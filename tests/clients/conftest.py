@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import archive, model, url  # noqa: F401 fixtures
+from tests.system.conftest import archive, model, running_cloud, url  # noqa: F401 fixtures
 from tools import pages
 
 CLIENTS = pages.TOP / ".cache" / "clients" / "bin"

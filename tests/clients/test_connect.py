@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.client import service_endpoint, snippets
-from tests.system.conftest import Deployments, archive, model, running_cloud  # noqa: F401 fixtures
+from tests.system.conftest import Deployments
 from tests.system.workflow.test_deployment import settings
 from tools import pages
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from local_cloud.cloud import LocalCloud
 
 CONSUMERS = pages.TOP / ".cache" / "consumers" / "bin" / "python"
@@ -26,7 +28,9 @@ HOSTINGS = {
 
 
 @pytest.fixture(scope="module", params=HOSTINGS)
-def pieces(request: pytest.FixtureRequest, running_cloud: LocalCloud, archive: Path) -> dict[str, str]:  # noqa: F811
+def pieces(
+    request: pytest.FixtureRequest, running_cloud: LocalCloud, archive: Path
+) -> Iterator[dict[str, str]]:
     """Return the code of each piece for a service, by name."""
     given = settings(**HOSTINGS[request.param])
     if "hosting" in HOSTINGS[request.param]:
@@ -35,7 +39,8 @@ def pieces(request: pytest.FixtureRequest, running_cloud: LocalCloud, archive: P
     ended = Deployments(running_cloud).upload(archive, service, given)
     assert ended.status == "SUCCEEDED", ended.cause
     endpoint = service_endpoint.find(running_cloud.clients, service, None)
-    return {one.name: one.code for one in snippets.of(endpoint, "us-east-1", running_cloud.url)}
+    yield {one.name: one.code for one in snippets.of(endpoint, "us-east-1", running_cloud.url)}
+    running_cloud.clients.sagemaker.delete_endpoint(EndpointName=endpoint.name)
 
 
 @pytest.mark.parametrize("name", ["openai", "langchain", "litellm"])

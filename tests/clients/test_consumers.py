@@ -22,7 +22,7 @@ from local_cloud.cloud import CREDENTIALS
 from pipeline import package_files
 from pipeline.archive.build.pack import pack
 from tests.clients.consumers.calls import Site
-from tests.system.conftest import Deployments, running_cloud  # noqa: F401 a fixture
+from tests.system.conftest import Deployments
 from tests.system.rollout.test_instances import on_instances
 from tools import pages
 
@@ -162,7 +162,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def sites(running_cloud: LocalCloud, archives: dict[str, Path]) -> Iterator[list[Site]]:  # noqa: F811 from above
+def sites(running_cloud: LocalCloud, archives: dict[str, Path]) -> Iterator[list[Site]]:
     """Deploy the models once for each container, and return where they answer."""
     cloud = running_cloud
     deployments = Deployments(cloud)
