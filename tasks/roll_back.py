@@ -257,8 +257,7 @@ def _delete_versions(before: switch_types.Before, endpoint: str, clients: Client
 def _undo(plan: Plan, clients: Clients, report: _Report) -> None:
     """Undo what was made, and then what was lowered for it: before that there is no room."""
     if plan.updates is not None and not _put_back(plan, clients, report):
-        names = plan.names
-        report.kept.append(f"endpoint configuration {names.endpoint_config} and model {names.model}: in use")
+        report.kept.append(_in_use(plan))
         _name_room(plan, report)
     elif _delete_all(plan, clients, report):
         _restore_room(plan, clients, report)
@@ -361,7 +360,7 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
     # Of an endpoint that was updated in place nothing is deleted, and its alarms are its own.
     if plan.updates is None and not _delete_endpoint(plan, clients, report):
         # An endpoint that lives on needs its configuration and its model at every cold start.
-        report.kept.append(f"endpoint configuration {names.endpoint_config} and model {names.model}: in use")
+        report.kept.append(_in_use(plan))
         return False
     more: list[str] = []
 
@@ -381,6 +380,15 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
     attempt(f"model {names.model}", model)
     _delete_image(plan, clients, report)
     return True
+
+
+def _in_use(plan: Plan) -> str:
+    """Return what an endpoint that lives on needs at every cold start."""
+    names = plan.names
+    needed = [f"endpoint configuration {names.endpoint_config}", f"model {names.model}"]
+    if plan.image is not None:
+        needed.append(f"image {plan.image.uri}")
+    return f"{', '.join(needed[:-1])} and {needed[-1]}: in use"
 
 
 def _delete_image(plan: Plan, clients: Clients, report: _Report) -> None:

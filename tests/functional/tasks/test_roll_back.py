@@ -857,3 +857,13 @@ def test_an_image_is_tried_again_when_ecr_is_throttled(do: Task, script: Script)
     """What passes by itself ends the task, and the state comes again."""
     with pytest.raises(Throttled):
         rolled_back(do, script, Registry(refuses="ThrottlingException"), {"execution": OURS, "maker": OURS})
+
+
+def test_an_image_that_an_endpoint_lives_on_with_is_named_with_it(do: Task, script: Script) -> None:
+    """Whoever removes the endpoint by hand has to know of the image too."""
+    endpoint(script, "InService")
+    script.refuses("sagemaker", "delete_endpoint", "AccessDeniedException", "you may not", status=403)
+
+    result = do("RollBack", script.clients, results={**results(), "plan_deployment": IMAGED})
+
+    assert result["kept"] == [f"{CONFIG}, {MODEL} and {IMAGE}: in use"]
