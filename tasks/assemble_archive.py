@@ -14,19 +14,15 @@ from pipeline import model_source, package_files
 from pipeline.archive.build import assembly, record
 from pipeline.archive.s3 import bare
 from pipeline.archive.s3.sources import S3Source
-from pipeline.aws import lambda_handler
+from pipeline.aws import lambda_handler, task_log
 from pipeline.aws.permissions import ARCHIVES, ARTIFACT_BUCKET, RECORDS, UPLOADS, allow
 from pipeline.planning import archive_rules, continuity
 from pipeline.state_data.checked_types import CheckedAssembly, UploadedArchive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pipeline.aws.clients import Clients
 
 _LOGGER = logging.getLogger(__name__)
-_STEPS = 10
-"""Lines of progress in the log of a whole rewriting, which may take minutes."""
 
 
 class Event(TypedDict):
@@ -87,7 +83,7 @@ def run(event: Event, clients: Clients) -> Result:
             planned["code"], relocate_model=planned["relocate_model"], hosting=event["hosting"]
         ),
         relocate_model=planned["relocate_model"],
-        progress=_logged(source.name),
+        progress=task_log.progress(_LOGGER, source.name, "rewritten"),
     )
     return {
         "way": decision.choice.way,
@@ -119,20 +115,6 @@ def _place(archive: UploadedArchive, planned: CheckedAssembly, clients: Clients)
         "bytes_moved": written.bytes_moved,
         "written": written.parts > 0,
     }
-
-
-def _logged(name: str) -> Callable[[int, int], None]:
-    """Return a progress that writes a line to the log at every tenth of the way."""
-    reported = 0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal reported
-        step = done * _STEPS // max(total, 1)
-        if step > reported:
-            reported = step
-            _LOGGER.info("%s: %d of %d bytes rewritten", name, done, total)
-
-    return progress
 
 
 handler = lambda_handler.Task(

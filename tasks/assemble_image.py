@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from pipeline.archive.build import record
 from pipeline.archive.s3 import bare
-from pipeline.aws import lambda_handler
+from pipeline.aws import lambda_handler, task_log
 from pipeline.aws.permissions import (
     ARTIFACT_BUCKET,
     IMAGE_REPOSITORY,
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from pipeline.state_data.image_types import MadeLayer
 
 _LOGGER = logging.getLogger(__name__)
-_STEPS = 10
-"""Lines of progress in the log of one call."""
 _BEGINNINGS = 2
 TIMEOUT_S: Final = 890
 SENDS_S: Final = 690
@@ -221,7 +219,12 @@ class _Assembly:
         """Send what ECR has not; return the layer, or None when the time was over before."""
         stream = LayerStream(files, begun.part_bytes, received=begun.received)
         with LayerUpload(self._repository, begun.upload_id, begun.received) as upload:
-            to = LayerFeed(stream, upload, in_time=self._in_time, progress=_logged(self._planned.tag))
+            to = LayerFeed(
+                stream,
+                upload,
+                in_time=self._in_time,
+                progress=task_log.progress(_LOGGER, self._planned.tag, "made"),
+            )
             try:
                 feed(to)
                 return to.finish()
@@ -320,20 +323,6 @@ class _Assembly:
 
     def _stuck(self, seen: str) -> ImageNotAssembled:
         return ImageNotAssembled(f"image {self._planned.uri}: {seen}; {ImageNotAssembled.fix}")
-
-
-def _logged(name: str) -> Callable[[int, int], None]:
-    """Return a progress that writes a line to the log at every tenth of the way."""
-    reported = 0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal reported
-        step = done * _STEPS // max(total, 1)
-        if step > reported:
-            reported = step
-            _LOGGER.info("%s: %d of %d bytes made", name, done, total)
-
-    return progress
 
 
 handler = lambda_handler.Task(

@@ -17,7 +17,7 @@ from pipeline.errors import SealiftError
 from pipeline.plain import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 LOG: Final = logging.getLogger("sealift")
 
@@ -70,6 +70,30 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except (TypeError, ValueError, KeyError):
         return f"{record.msg} {record.args!r}"
+
+
+STEPS: Final = 10
+"""Lines of progress in the log of one call."""
+
+
+def progress(logger: logging.Logger, name: str, verb: str) -> Callable[[int, int], None]:
+    """Return a progress, of bytes done and bytes in all, that writes a line at every tenth of the way.
+
+    Args:
+        logger: of the task.
+        name: what is being worked on.
+        verb: what is done with its bytes.
+    """
+    reported = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal reported
+        step = done * STEPS // max(total, 1)
+        if step > reported:
+            reported = step
+            logger.info("%s: %d of %d bytes %s", name, done, total, verb)
+
+    return tell
 
 
 def called(service: str, operation: str, *, status: int, code: str, request: str, seconds: float) -> None:
