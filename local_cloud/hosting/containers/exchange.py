@@ -5,8 +5,10 @@ Owns the paths and headers that the platform uses. Refuses to know where the ser
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -53,6 +55,18 @@ class HttpExchange:
         }
         headers = {name: value for name, value in offered.items() if value is not None}
         return self._exchange("POST", "/invocations", call.body, headers, timeout_s)
+
+    def invoke_of(
+        self, process: subprocess.Popen[bytes], call: ContainerCall, timeout_s: float
+    ) -> ContainerAnswer:
+        """Do what `invoke` does, of a server that this process is, or keeps."""
+        try:
+            return self.invoke(call, timeout_s)
+        except CallBrokenError:
+            # A dying server hangs up before its end can be seen: a moment tells a crash from a rude answer.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+            raise
 
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float

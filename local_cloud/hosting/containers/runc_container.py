@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Final
 import psutil
 
 from local_cloud.hosting.containers import namespace_sockets, output
-from local_cloud.hosting.containers.container import CallBrokenError, LaunchFailedError
+from local_cloud.hosting.containers.container import LaunchFailedError
 from local_cloud.hosting.containers.exchange import HttpExchange
 from local_cloud.hosting.containers.image_layers import BadLayerError, LayersCancelledError
 from local_cloud.hosting.containers.oci_bundle import PORT, Allotment, UnusableImageError, bundle_config
@@ -226,13 +226,7 @@ class RuncContainer:
 
     def call(self, call: ContainerCall, timeout_s: float) -> ContainerAnswer:
         """Return the answer; raise CallTimedOutError, CallBrokenError or AnswerTooLargeError."""
-        try:
-            return self._exchange.invoke(call, timeout_s)
-        except CallBrokenError:
-            # A dying server hangs up before its end can be seen: a moment tells a crash from a rude answer.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(1)
-            raise
+        return self._exchange.invoke_of(self._process, call, timeout_s)
 
     def stop(self) -> None:
         """Ask the server to end, insist after the grace period, and clear up."""
