@@ -14,10 +14,11 @@ from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli import asking
+from pipeline.cli.commands.destroy import show_made
 from pipeline.cli.screen import Screen
 from pipeline.limits import MiB
-from pipeline.operations import executions, service_removal, teardown
-from pipeline.stack import change_sets, changes
+from pipeline.operations import executions, service_removal
+from pipeline.stack import change_sets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,11 +78,7 @@ def _question(removal: ServiceRemoval) -> str:
 def show(removal: ServiceRemoval, screen: Screen) -> None:
     """Say what would go, and what would stay."""
     screen.say(f"service {removal.service}")
-    for kind in teardown.GONE:
-        if names := [one.name for one in removal.made if one.kind is kind]:
-            screen.item("  delete   ", f"{changes.counted(str(kind), len(names))} {', '.join(names)}")
-    for caller in removal.callers:
-        screen.item("           ", f"STILL CALLED: {caller}, which fails from then on")
+    show_made(removal.made, removal.callers, screen)
     if removal.uploads:
         screen.item("  DELETE   " if removal.archives else "  keep     ", _held(removal.uploads))
     for why in removal.unseen:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipeline.cli.options import DestroyOptions
+    from pipeline.operations.account import Made
     from pipeline.operations.teardown import Holding, TeardownPlan
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
@@ -85,11 +86,7 @@ def _question(plan: TeardownPlan) -> str:
 def show(plan: TeardownPlan, screen: Screen) -> None:
     """Say what would go, and what would stay."""
     screen.say(f"{plan.name} in {plan.place}")
-    for kind in teardown.GONE:
-        if names := [one.name for one in plan.made if one.kind is kind]:
-            screen.item("  delete   ", f"{changes.counted(str(kind), len(names))} {', '.join(names)}")
-    for caller in plan.callers:
-        screen.item("           ", f"STILL CALLED: {caller}, which fails from then on")
+    show_made(plan.made, plan.callers, screen)
     for noun, names in _by_noun(plan):
         screen.item("  delete   ", f"{changes.counted(noun, len(names))} {changes.listed(names)}")
     images, size = plan.images
@@ -102,6 +99,16 @@ def show(plan: TeardownPlan, screen: Screen) -> None:
         screen.item("  DELETE   " if plan.archives else "  keep     ", _held(one))
     for why in plan.unseen:
         screen.item("  unseen   ", why)
+
+
+def show_made(made: Iterable[Made], callers: Iterable[str], screen: Screen) -> None:
+    """Say what goes of that which deployments made, and who still calls it."""
+    things = list(made)
+    for kind in teardown.GONE:
+        if names := [one.name for one in things if one.kind is kind]:
+            screen.item("  delete   ", f"{changes.counted(str(kind), len(names))} {', '.join(names)}")
+    for caller in callers:
+        screen.item("           ", f"STILL CALLED: {caller}, which fails from then on")
 
 
 def _by_noun(plan: TeardownPlan) -> list[tuple[str, list[str]]]:
