@@ -76,14 +76,19 @@ class Adapter:
         """Return what it has written."""
         return [json.loads(line) for line in (self.folder / "log").read_text().splitlines()]
 
-    def told(self, event: str) -> list[dict[str, Any]]:
-        """Return its lines of an event."""
+    def told(self, event: str, count: int = 1) -> list[dict[str, Any]]:
+        """Return its lines of an event, once there are so many: a line is written after its reply was sent."""
+        eventually(lambda: len(self._of(event)) >= count)
+        return self._of(event)
+
+    def _of(self, event: str) -> list[dict[str, Any]]:
+        """Return its lines of an event so far."""
         return [line for line in self.lines if line["event"] == event]
 
     @property
     def port(self) -> int:
         """Return its port."""
-        return int(eventually(lambda: self.told("listening"))[0]["port"])
+        return int(self.told("listening")[0]["port"])
 
     def connection(self) -> http.client.HTTPConnection:
         """Return a connection to it."""
@@ -202,7 +207,7 @@ def test_ping_says_200_only_after_a_first_token(start: Start) -> None:
     adapter.wait_for_ping(200)
     (loaded,) = adapter.told("model_loaded")
     assert (loaded["model"], loaded["n_ctx"]) == ("demo", 512)
-    assert [line["status"] for line in adapter.told("health")] == [503, 200]
+    assert [line["status"] for line in adapter.told("health", 2)] == [503, 200]
 
 
 def test_a_model_that_does_not_load_is_told_with_llama_servers_own_words(start: Start) -> None:
@@ -326,7 +331,7 @@ def test_who_hangs_up_ends_the_work(start: Start, stream: bool) -> None:
     eventually(lambda: adapter.metric("sealift_requests_waiting") == 0)
     connection.close()
     eventually(lambda: adapter.there("a.gone"))
-    eventually(lambda: len(adapter.told("gone")) == 2)
+    assert len(adapter.told("gone", 2)) == 2
     assert adapter.prompt("say").status == 200
     assert not adapter.there("b.begun")
     assert {line["status"] for line in adapter.told("gone")} == {499}
@@ -409,7 +414,7 @@ def test_the_end_of_llama_server_is_told_and_it_is_started_again(start: Start) -
     assert adapter.prompt("say").status == 200
     assert adapter.metric("sealift_llama_server_restarts_total") == 1
     assert "a secret" not in (adapter.folder / "log").read_text()
-    assert sorted(line["status"] for line in adapter.told("failed")) == [200, 500, 500]
+    assert sorted(line["status"] for line in adapter.told("failed", 3)) == [200, 500, 500]
 
 
 def test_it_stays_down_when_it_ends_again_and_again(start: Start) -> None:
@@ -418,10 +423,10 @@ def test_it_stays_down_when_it_ends_again_and_again(start: Start) -> None:
     for ends in range(1, 5):
         adapter.wait_for_ping(200)
         assert adapter.prompt("die").status == 500
-        eventually(lambda ends=ends: len(adapter.told("llama_server_ended")) == ends)
+        assert len(adapter.told("llama_server_ended", ends)) == ends
     eventually(lambda: "not started again" in adapter.ask("GET", "/ping").body.decode())
 
-    assert len(adapter.told("loading")) == 4
+    assert len(adapter.told("loading", 4)) == 4
 
 
 def test_sigterm_lets_what_is_under_way_end(start: Start) -> None:
@@ -431,7 +436,7 @@ def test_sigterm_lets_what_is_under_way_end(start: Start) -> None:
     eventually(lambda: adapter.there("a.begun"))
     port = adapter.port
     adapter.process.send_signal(signal.SIGTERM)
-    eventually(lambda: adapter.told("stopping"))
+    adapter.told("stopping")
 
     with pytest.raises(OSError):  # noqa: PT011 refused or reset
         eventually(lambda: http.client.HTTPConnection("127.0.0.1", port, timeout=5).request("GET", "/ping"))
@@ -498,7 +503,7 @@ def test_each_request_has_one_line_and_no_text_in_it(start: Start) -> None:
     adapter.prompt("say", stream=True)
     adapter.prompt("say", temperature="hot")
 
-    answered, refused = adapter.told("answered"), adapter.told("refused")
+    answered, refused = adapter.told("answered", 2), adapter.told("refused")
     assert [len(answered), len(refused)] == [2, 1]
     for line in answered:
         assert line["ttft_ms"] >= line["queue_ms"] >= 0
