@@ -85,7 +85,7 @@ def _of_text(case: Case, answered: Answered) -> Iterator[QualityCheck]:
     if answered.vector is None and not wanted.allow_degenerate:
         flaw = answers.degenerate(text, case.question)
         yield _check(
-            "degenerate", "an answer that says something", str(flaw or "it does"), passed=flaw is None
+            "not degenerate", "an answer that says something", str(flaw or "it does"), passed=flaw is None
         )
     for one in wanted.contains:
         there = one.casefold() in text.casefold()

@@ -34,13 +34,15 @@ class GateVerdict:
     worse: int
     failed: int
     """The worse ones among them."""
+    compared: bool
+    """Whether there was an earlier deployment to compare with."""
 
     @property
     def told(self) -> str:
         """It in words."""
         parts = [f"{self.passed} of {self.asked} cases passed"]
         parts += [f"{self.better} of them better than before"] if self.better else []
-        parts += [f"{self.worse} worse"] if self.worse else []
+        parts += [f"{self.worse} {'worse than before' if self.compared else 'failed'}"] if self.worse else []
         both = self.failed - self.worse
         parts += [f"{both} failed as before"] if both else []
         return ", ".join(parts)
@@ -55,6 +57,7 @@ def weigh(cases: Sequence[Compared]) -> GateVerdict:
         better=counts["better"],
         worse=counts["worse"],
         failed=counts["worse"] + counts["failed"],
+        compared=any(one.earlier for one in cases),
     )
 
 

@@ -31,8 +31,6 @@ class QualitySection:
     against: str | None
     notes: tuple[str, ...]
     cases: tuple[Compared, ...]
-    verdicts: tuple[str, ...]
-    """Of each case, in the same order."""
 
 
 def section(plan: Mapping[str, Any], record: QualityRecord | None) -> QualitySection | None:
@@ -55,5 +53,4 @@ def section(plan: Mapping[str, Any], record: QualityRecord | None) -> QualitySec
         against=record.against if record else None,
         notes=record.notes if record else (),
         cases=cases,
-        verdicts=tuple(one.verdict for one in cases),
     )

@@ -72,7 +72,7 @@ class QualityCheck:
     """One expectation, and whether an answer meets it."""
 
     name: str
-    """As the suite has it; `answers` for that there is an answer, `degenerate` for that it is not."""
+    """As the suite has it; `answers` for that there is one, `not degenerate` for that it says something."""
     wanted: str
     seen: str
     passed: bool | None
@@ -111,6 +111,11 @@ class Compared:
         if self.passed:
             return "better" if self.earlier_passed is False else "passed"
         return "failed" if self.earlier_passed is False else "worse"
+
+    @property
+    def word(self) -> str:
+        """The verdict for people: where there is nobody to compare with, a case has passed or failed."""
+        return self.verdict if self.earlier or self.passed else "failed"
 
 
 @dataclass(frozen=True, slots=True)

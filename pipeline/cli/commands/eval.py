@@ -114,12 +114,7 @@ def _row(case: Compared) -> tuple[str, ...]:
     name, rate = one_line(case.name), case.now.tokens_per_second
     seconds = "-" if case.now.seconds is None else f"{case.now.seconds:.2f}"
     cut = name if len(name) <= _NARROW else f"{name[: _NARROW - 3]}..."
-    return (cut, _verdict(case), seconds, "-" if rate is None else f"{rate:.1f}", one_line(gate.missed(case)))
-
-
-def _verdict(case: Compared) -> str:
-    """Return what a case came to; without anybody to compare with it has passed or failed."""
-    return case.verdict if case.earlier or case.passed else "failed"
+    return (cut, case.word, seconds, "-" if rate is None else f"{rate:.1f}", one_line(gate.missed(case)))
 
 
 def _document(case: Compared, now: Told, earlier: Told | None) -> dict[str, Any]:
@@ -127,7 +122,7 @@ def _document(case: Compared, now: Told, earlier: Told | None) -> dict[str, Any]
         "name": case.name,
         "line": case.line,
         "question": case.question,
-        "verdict": _verdict(case),
+        "verdict": case.word,
         "now": asdict(now),
         "against": asdict(earlier) if earlier else None,
         "checks": [asdict(one) for one in case.checks],
