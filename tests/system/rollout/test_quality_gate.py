@@ -172,7 +172,7 @@ def test_a_suite_that_is_wrong_is_refused_before_anything_is_made(
     assert "models/unfit/suite.jsonl line 3" in str(ended.cause)
 
     ended = deployments.upload(archive, "unfit", given(quality={"suite": "other.jsonl"}))
-    assert "models/unfit/other.jsonl: no such object" in str(ended.cause)
+    assert "models/unfit/other.jsonl\nwhy: no such object" in str(ended.cause)
 
     ended = deployments.upload(archive, "unfit", given(quality=GATE, strategy="in_place"))
     assert "'quality' with strategy 'in_place'" in str(ended.cause)
