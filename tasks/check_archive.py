@@ -139,7 +139,7 @@ def _with_suite(checked: Result, file: SuiteFile | None, bucket: str, clients: C
         return checked
     suits = question_form.of(checked["request"], checked["model"])
     cases = suite.parse(file.content, file.place, suits=suits)
-    return {**checked, "quality": gate_store.keep_cases(clients.s3, bucket, cases, file.place)}
+    return {**checked, "quality": gate_store.keep_cases(clients.s3, bucket, cases, file.name)}
 
 
 def _served(request: Request, clients: Clients) -> ContainerChoice:

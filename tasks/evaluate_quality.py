@@ -130,7 +130,7 @@ class _Evaluation:
             "worse": found.worse,
             "failed": found.failed,
             "against": record.against,
-            "told": "; ".join(payload.cut_all([f"{found.told}{than}", *record.notes])),
+            "told": payload.cut("; ".join([f"{found.told}{than}", *record.notes]), payload.TEXT // 2),
             "more": more,
         }
 
@@ -145,7 +145,7 @@ class _Evaluation:
                 f"endpoint {self._plan.names.endpoint!r} is not switched to: {why}",
                 why=why,
                 fix=f"the report of this execution shows both answers (`sealift history {service}`); correct the "
-                f"model or {planned.place.rpartition('/')[2]}, or raise quality.allow_worse",
+                f"model or {planned.suite}, or raise quality.allow_worse",
             )
 
     # -- one case

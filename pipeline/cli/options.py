@@ -173,7 +173,10 @@ class CheckOptions(AccountOptions):
     """Of `sealift check`."""
 
     files: tuple[str, ...] = _argument(
-        "ARCHIVE", "a file, s3://bucket/key, or any shard of a split model", many=True, type=PLACE
+        "ARCHIVE",
+        "a file, s3://bucket/key, any shard of a split model, or a suite (.jsonl)",
+        many=True,
+        type=PLACE,
     )
     relocate_model: bool = _field(_relocate_model, OWN, default=False)
 

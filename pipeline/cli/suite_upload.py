@@ -5,6 +5,7 @@ Owns where it is looked for. Refuses one that the workflow would refuse, before 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,14 +42,28 @@ def find(deployment: Mapping[str, Any], settings: Path | None) -> SuiteHere | No
     if settings is None or not isinstance(gate, dict) or not isinstance(gate.get("suite"), str):
         return None
     path = settings.parent / gate["suite"]
+    found = content(path, fix=f"put it there, or correct 'quality.suite' in {settings}")
+    return SuiteHere(gate["suite"], found, len(suite.parse(found, str(path)).cases))
+
+
+def content(path: Path, *, fix: str = "name a file that you may read") -> bytes:
+    """Return what a suite holds, one byte more than it may have at the most.
+
+    Args:
+        path: the file; `-` for standard input.
+        fix: what to do when it cannot be read, for an error.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
     try:
+        if str(path) == "-":
+            return sys.stdin.buffer.read(suite.LARGEST + 1)
         with path.open("rb") as file:
-            content = file.read(suite.LARGEST + 1)
+            return file.read(suite.LARGEST + 1)
     except OSError as error:
-        fix = f"put it there, or correct 'quality.suite' in {settings}"
-        problem = Problem("NoSuite", error.strerror or str(error), "the suite of the quality gate", fix)
+        problem = Problem("NoSuite", error.strerror or str(error), "a suite of cases", fix)
         raise InvalidInput(str(path), [problem]) from error
-    return SuiteHere(gate["suite"], content, len(suite.parse(content, str(path)).cases))
 
 
 def send(client: S3Client, bucket: str, archive_key: str, found: SuiteHere | None) -> None:

@@ -224,7 +224,7 @@ def _gated(facts: PlanFacts) -> tuple[str, ...]:
     gate = _gate(facts)
     if gate is None:
         return ()
-    cases = f"{gate.cases} case{'s' * (gate.cases != 1)} of {gate.place}"
+    cases = f"{gate.cases} case{'s' * (gate.cases != 1)} of {gate.suite}"
     return (
         f"quality gate: {cases} are asked before the switch, and {gate.allow_worse} may be worse than before",
     )
@@ -236,7 +236,7 @@ def _gate(facts: PlanFacts) -> PlannedGate | None:
     if wanted is None or found is None:
         return None
     return PlannedGate(
-        place=found["place"],
+        suite=found["suite"],
         bucket=found["bucket"],
         key=found["key"],
         cases=found["cases"],

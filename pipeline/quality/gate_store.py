@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from pipeline.state_data.quality_types import CheckedSuite, PlannedGate
 
 
-def keep_cases(client: S3Client, bucket: str, suite: Suite, place: str) -> CheckedSuite:
+def keep_cases(client: S3Client, bucket: str, suite: Suite, name: str) -> CheckedSuite:
     """Write down the cases of a suite; return where, under a key made of their content.
 
     Args:
         client: of S3.
         bucket: the artifact bucket.
         suite: as it was checked.
-        place: where it was read.
+        name: of its file.
     """
     document = json_codec.encode(suite)
     key = f"records/suites/{naming.digest(document, 40)}.json"
     client.put_object(Bucket=bucket, Key=key, Body=json.dumps(document).encode())
-    return {"place": place, "bucket": bucket, "key": key, "cases": len(suite.cases)}
+    return {"suite": name, "bucket": bucket, "key": key, "cases": len(suite.cases)}
 
 
 def read_cases(client: S3Client, gate: PlannedGate) -> Suite:
@@ -51,7 +51,7 @@ def read_cases(client: S3Client, gate: PlannedGate) -> Suite:
     except ClientError as error:
         if not service_errors.is_no_such_key(error):
             raise
-        seen, fix = f"the cases of {gate.place} are not there any more", "start the deployment again"
+        seen, fix = f"the cases of {gate.suite} are not there any more", "start the deployment again"
         raise InvalidInput(
             name, [Problem("SuiteGone", seen, "what CheckArchive has written down", fix)]
         ) from error

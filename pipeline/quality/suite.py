@@ -34,6 +34,8 @@ from pipeline.schema import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+SUFFIX: Final = ".jsonl"
+"""Of a suite's name, by which its upload starts no deployment."""
 LARGEST: Final = 256 * KiB
 """Bytes of a suite."""
 MOST_TOLD: Final = 20

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class SuiteFile:
     """One that is right by itself."""
 
+    name: str
     place: str
     """Its URL."""
     content: bytes
@@ -53,4 +54,4 @@ def read(client: S3Client, bucket: str, archive_key: str, name: str) -> SuiteFil
         problem = Problem("NoSuite", "no such object", "the suite of the quality gate", fix)
         raise InvalidInput(place, [problem]) from error
     suite.parse(content, place)
-    return SuiteFile(place, content)
+    return SuiteFile(name, place, content)

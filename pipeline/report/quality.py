@@ -21,7 +21,7 @@ class QualitySection:
     """All of it."""
 
     suite: str
-    """Its URL."""
+    """The name of its file."""
     record: str
     """The URL of what both answered, which goes after some days."""
     allowed: str
@@ -46,7 +46,7 @@ def section(plan: Mapping[str, Any], record: QualityRecord | None) -> QualitySec
     told = gate.weigh(cases).told if record else unread
     left = planned["cases"] - len(cases)
     return QualitySection(
-        suite=planned["place"],
+        suite=planned["suite"],
         record=f"s3://{planned['bucket']}/{planned['record_key']}",
         allowed=allowed,
         told=f"{told}; {left} were not asked" if record and left > 0 else told,

@@ -27,8 +27,8 @@ class RequestedGate:
 class CheckedSuite(TypedDict):
     """A suite as CheckArchive found it: whole, right, and fit for the model."""
 
-    place: str
-    """The URL of the file."""
+    suite: str
+    """The name of its file, which lies beside the archive."""
     bucket: str
     """Where its cases are written down."""
     key: str
@@ -40,7 +40,7 @@ class CheckedSuite(TypedDict):
 class PlannedGate:
     """What EvaluateQuality works from."""
 
-    place: str
+    suite: str
     bucket: str
     key: str
     cases: int

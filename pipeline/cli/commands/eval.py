@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
-from pipeline.cli import reading
+from pipeline.cli import reading, suite_upload
 from pipeline.cli.screen import Screen
 from pipeline.cli.waiting import WaitingClock
 from pipeline.client import calls, service_endpoint
@@ -44,7 +44,7 @@ _NARROW: Final = 30
 def evaluate(arguments: EvalOptions) -> int:
     """Ask all cases, and tell what came of them; 1 when one fails."""
     screen = Screen(sys.stderr, quiet=arguments.quiet)
-    name, content = _read(arguments.suite)
+    name, content = reading.name_of(arguments.suite), suite_upload.content(arguments.suite)
     # Before anybody is asked anything.
     suite.parse(content, name)
     target = arguments.save
@@ -145,25 +145,6 @@ def _against(clients: Clients, arguments: EvalOptions) -> str:
             if service_errors.is_missing_endpoint(error) or service_errors.is_missing(error):
                 raise refusal from error
             raise
-
-
-def _read(path: Path) -> tuple[str, bytes]:
-    """Return what a suite is called, and what is in it.
-
-    Raises:
-        InvalidInput: it cannot be read.
-    """
-    name = reading.name_of(path)
-    try:
-        if str(path) == "-":
-            return name, sys.stdin.buffer.read(suite.LARGEST + 1)
-        with path.open("rb") as file:
-            return name, file.read(suite.LARGEST + 1)
-    except OSError as error:
-        problem = Problem(
-            "NotRead", error.strerror or str(error), "a suite of cases", "name a file that you may read"
-        )
-        raise InvalidInput(name, [problem]) from error
 
 
 def _check_place(target: Path) -> None:

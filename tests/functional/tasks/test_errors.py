@@ -32,7 +32,7 @@ BEFORE = {
 PLAN = a_plan(execution="arn:e", max_concurrency=5)
 CHECKED = a_checked_upload(consumer={"function_name": "assistant"})
 GATE = {
-    "place": "s3://uploads/models/harbour/suite.jsonl",
+    "suite": "suite.jsonl",
     "bucket": "artifacts",
     "key": "records/suites/0.json",
     "cases": 1,

@@ -95,8 +95,7 @@ class Gate:
             s3=self.s3, sagemaker=self.sagemaker, sagemaker_runtime=self.runtime
         )
         found = suite.parse(CASES.encode(), "suite.jsonl", suits="messages")
-        place = "s3://uploads/models/harbour/suite.jsonl"
-        kept = gate_store.keep_cases(self.clients.s3, "artifacts", found, place)
+        kept = gate_store.keep_cases(self.clients.s3, "artifacts", found, "suite.jsonl")
         self.plan = a_plan(
             quality={
                 **kept,
