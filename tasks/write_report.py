@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import lambda_handler
-from pipeline.aws.permissions import ARTIFACT_BUCKET, EXECUTIONS, RECORDS, REPORTS, allow
+from pipeline.aws.permissions import EXECUTIONS, RECORDS, REPORTS, allow
 from pipeline.report import document, page, source
 from pipeline.sizing import pricing
 
@@ -55,11 +55,6 @@ handler = lambda_handler.Task(
         ),
         allow(
             "s3:GetObject", on=RECORDS, why="What both deployments answered to the suite of a quality gate."
-        ),
-        allow(
-            "s3:ListBucket",
-            on=ARTIFACT_BUCKET,
-            why='Without ListBucket, a record that is not there reads as "access denied" instead of "not found".',
         ),
         allow("s3:PutObject", on=REPORTS),
     ),

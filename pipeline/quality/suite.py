@@ -153,7 +153,7 @@ _SHARED: Final = {
         Number(0, 2), "sampling temperature; 0, and of a base model as the smoke test has it, when absent"
     ),
     "request": Field(
-        AnyObject(), "further fields of the request, as `response_format`, `seed` or `tools`", default={}
+        AnyObject(), "further fields of the request, as `response_format` or `seed`", default={}
     ),
     "expect": Field(EXPECT, "what the answer is to be like", default={}),
 }

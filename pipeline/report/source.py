@@ -38,6 +38,7 @@ def _gate(clients: Clients, results: Mapping[str, Any]) -> QualityRecord | None:
     try:
         return gate_store.read(clients.s3, str(gate["bucket"]), str(gate["record_key"]))
     except ClientError as error:
+        # So is one that is not there called to whoever may not list the bucket.
         if not service_errors.is_access_denied(error):
             raise
         return None
