@@ -232,7 +232,7 @@ handler = lambda_handler.Task(
     run,
     errors=(ModelNotReady, NotYetVisible),
     may=(
-        allow("sagemaker:InvokeEndpoint", on=ENDPOINTS),
+        allow("sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint", on=ENDPOINTS),
         allow("s3:GetObject", "s3:PutObject", on=RECORDS),
         allow(
             "s3:ListBucket",
@@ -244,9 +244,6 @@ handler = lambda_handler.Task(
             "sagemaker:ListEndpointConfigs",
             on=EVERYTHING,
             why="Which deployment serves now; the lists know no resource.",
-        ),
-        allow(
-            "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", on=(ENDPOINTS, ENDPOINT_CONFIGS)
         ),
         allow("sagemaker:ListTags", on=ENDPOINT_CONFIGS),
     ),

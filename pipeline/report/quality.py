@@ -49,7 +49,7 @@ def section(plan: Mapping[str, Any], record: QualityRecord | None) -> QualitySec
         suite=planned["suite"],
         record=f"s3://{planned['bucket']}/{planned['record_key']}",
         allowed=allowed,
-        told=f"{told}; {left} were not asked" if record and left > 0 else told,
+        told=f"{told}; {left} not asked" if record and left > 0 else told,
         against=record.against if record else None,
         notes=record.notes if record else (),
         cases=cases,

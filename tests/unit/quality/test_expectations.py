@@ -103,6 +103,8 @@ def test_a_similarity_is_judged_where_there_is_an_earlier_answer(
     found = check("similarity", now, earlier, similarity=4 / 7, allow_degenerate=True)
 
     assert (found.passed, found.earlier) == (passed, None)
+    whole = expectations.compare(case(similarity=4 / 7, allow_degenerate=True), now, earlier)
+    assert whole.passed is (passed is not False)
 
 
 def test_an_answer_that_is_not_there_is_said_once() -> None:

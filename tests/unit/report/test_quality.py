@@ -84,7 +84,7 @@ def test_both_answers_stand_side_by_side(succeeded: ReportFacts) -> None:
     section, body = drawn(succeeded, RECORD, GATE)
 
     assert [one.word for one in section.cases] == ["passed", "worse", "failed"]
-    assert section.told == "1 of 3 cases passed, 1 worse than before, 1 failed as before; 1 were not asked"
+    assert section.told == "1 of 3 cases passed, 1 worse than before, 1 failed as before; 1 not asked"
     assert section.allowed == "0 may be worse than before, 2 may fail at all"
     for text in (
         "Who guides a ship.",
