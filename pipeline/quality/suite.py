@@ -353,7 +353,8 @@ def _case(
         return None
     parsed = CASE.parse(_with(document, defaults), "", problems)
     asked = [name for name in ("prompt", "messages", "input") if document.get(name) is not None]
-    if len(asked) != 1:
+    # Whoever misspells what is asked has made one mistake, which is told already.
+    if len(asked) > 1 or not (asked or problems):
         seen = f"{' and '.join(map(repr, asked))} in one case" if asked else "nothing that is asked"
         fix = "leave one of them" if asked else "add 'prompt'"
         problems.append(Problem("WhatIsAsked", seen, "one of 'prompt', 'messages', 'input'", fix))

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
-from pipeline.cli import reading, suite_upload
+from pipeline.cli import frame, reading, suite_upload
 from pipeline.cli.screen import Screen
 from pipeline.cli.waiting import WaitingClock
 from pipeline.client import calls, service_endpoint
@@ -103,10 +103,10 @@ def _tell(cases: Sequence[Compared], screen: Screen) -> None:
     """Print a row for each case, and what all of them came to."""
     rows = [HEAD, *(_row(one) for one in cases)]
     widths = [max(len(row[n]) for row in rows) for n in range(len(HEAD) - 1)]
-    for number, row in enumerate(rows):
+    marks = [None, *(Mark.DONE if one.passed else Mark.FAILED for one in cases)]
+    for row, mark in zip(rows, marks, strict=True):
         text = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False))
-        mark = None if number == 0 else Mark.DONE if cases[number - 1].passed else Mark.FAILED
-        screen.say(f"{text}  {row[-1]}".rstrip(), mark=mark)
+        screen.say(frame.colored(f"{text}  {row[-1]}".rstrip(), mark))
     screen.say(gate.weigh(cases).told)
 
 
