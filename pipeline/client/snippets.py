@@ -77,11 +77,11 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, .
     found = [Snippet("boto3", "boto3", _filled("boto3.py", names), needs="boto3")]
     if endpoint.form == questions.MESSAGES:
         by = "by SageMaker's OpenAI route" if endpoint.streams else "by requests that are signed"
-        way = "" if endpoint.streams else "-signed"
+        way, signing = ("", "") if endpoint.streams else ("-signed", " httpx boto3")
         openai, langchain = (_filled(f"{name}{way}.py", names) for name in ("openai", "langchain"))
         found += [
-            Snippet("openai", f"the OpenAI SDK, {by}", openai, needs="openai"),
-            Snippet("langchain", f"LangChain, {by}", langchain, needs="langchain-openai"),
+            Snippet("openai", f"the OpenAI SDK, {by}", openai, needs=f"openai{signing}"),
+            Snippet("langchain", f"LangChain, {by}", langchain, needs=f"langchain-openai{signing}"),
             Snippet("litellm", "LiteLLM", _filled("litellm.py", names), needs="litellm boto3"),
         ]
     found += [

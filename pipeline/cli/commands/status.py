@@ -25,7 +25,7 @@ from pipeline.stack import change_sets
 from pipeline.time_format import span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pipeline.cli.options import StatusOptions
     from pipeline.operations.service_status import DeploymentStatus, Service
@@ -41,16 +41,16 @@ def status(arguments: StatusOptions) -> int:
     clients = Clients(region=settings.region())
     screen.hint("looking ...")
     with service_errors.translated():
-        facts = service_status.read(clients, stack=arguments.stack, service=arguments.only)
+        found = service_status.overview(clients, stack=arguments.stack, service=arguments.only)
     image = None if arguments.stack is None or arguments.only else _image(clients, arguments.stack)
-    services, now = service_status.arrange(facts), datetime.now(UTC)
+    services, now = found.services, datetime.now(UTC)
     if arguments.json:
         paid = service_status.cost(services)
         shown = {
             "services": [document(one, now) for one in services],
             "usd_per_hour": paid.usd_per_hour if paid else 0.0,
             "image": image and {"tag": image.tag, "digest": image.digest, "repository": image.repository},
-            "unseen": list(facts.unseen),
+            "unseen": list(found.unseen),
         }
         print(json.dumps(shown, indent=2))
     else:
@@ -66,9 +66,9 @@ def status(arguments: StatusOptions) -> int:
         if image is not None:
             there = "is in the stack's repository" if image.digest else f"is not there: `{images.PUSH}`"
             screen.say(f"image      {image.tag} {there}")
-        for why in facts.unseen:
+        for why in found.unseen:
             screen.say(f"unseen     {why}")
-    return 0 if all(is_well(one) for one in services) else 1
+    return 0 if found.well else 1
 
 
 def _image(clients: Clients, stack: str) -> OwnImage | None:
@@ -90,14 +90,7 @@ def nothing(service: str | None, stack: str | None) -> str:
     return f"nothing is deployed{whose}; upload an archive as models/<service>/model.tar.gz"
 
 
-def is_well(service: Service) -> bool:
-    """Return whether everything that serves is in service, and none of its alarms is in ALARM."""
-    serving = [one for one in service.deployments if one.role is Role.SERVES]
-    alarmed = any(alarm.state == alarms.ALARM for one in serving for alarm in one.alarms)
-    return not alarmed and all(one.endpoint.status == "InService" for one in serving)
-
-
-def lines(services: list[Service], now: datetime) -> Iterator[str]:
+def lines(services: Sequence[Service], now: datetime) -> Iterator[str]:
     """Yield what a person reads."""
     for service in services:
         yield service.name
@@ -153,7 +146,7 @@ def document(service: Service, now: datetime) -> dict[str, Any]:
     """Return a service for machines."""
     return {
         "service": service.name,
-        "well": is_well(service),
+        "well": service.well,
         "deployments": [
             {
                 "role": one.role.value,
