@@ -58,8 +58,9 @@ class EndpointTransport:
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
-        # Newer versions of the package have another httpx than older ones.
-        self._httpx = importlib.import_module(openai.Timeout.__module__.partition(".")[0])
+        # Newer versions of the package have another httpx than older ones: it is the one that its clients are made of.
+        (base,) = (one for one in openai.DefaultHttpxClient.__mro__ if one.__name__ == "Client")
+        self._httpx = importlib.import_module(base.__module__.partition(".")[0])
 
     def handle_request(self, request: Any) -> Any:
         """Return the answer; what is refused as OpenAI's API would."""
