@@ -7,6 +7,7 @@ when something that serves is not in service, or one of its alarms is in ALARM.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
+from pipeline.client import service_endpoint, ways_in
 from pipeline.errors import SealiftError
 from pipeline.limits import MiB
 from pipeline.operations import executions, service_status
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.cli.options import StatusOptions
+    from pipeline.client.ways_in import WaysIn
     from pipeline.operations.service_status import DeploymentStatus, Service
     from pipeline.planning.container_choice import OwnImage
 
@@ -42,19 +45,24 @@ def status(arguments: StatusOptions) -> int:
     screen.hint("looking ...")
     with service_errors.translated():
         found = service_status.overview(clients, stack=arguments.stack, service=arguments.only)
+    ways = _ways_in(clients, arguments.only, arguments.stack) if arguments.only and found else None
     image = None if arguments.stack is None or arguments.only else _image(clients, arguments.stack)
     services, now = found.services, datetime.now(UTC)
     if arguments.json:
         paid = service_status.cost(services)
-        shown = {
+        shown: dict[str, Any] = {
             "services": [document(one, now) for one in services],
             "usd_per_hour": paid.usd_per_hour if paid else 0.0,
             "image": image and {"tag": image.tag, "digest": image.digest, "repository": image.repository},
             "unseen": list(found.unseen),
         }
+        if arguments.only:
+            shown["ways_in"] = ways and asdict(ways)
         print(json.dumps(shown, indent=2))
     else:
         for line in lines(services, now):
+            screen.say(line)
+        for line in _told(ways) if ways else ():
             screen.say(line)
         if not services:
             near = (
@@ -80,6 +88,32 @@ def _image(clients: Clients, stack: str) -> OwnImage | None:
             return own_image.find(clients.ecr, own_image.wanted(repository)) if repository else None
     except SealiftError:
         return None  # No service depends on it.
+
+
+def _ways_in(clients: Clients, service: str, stack: str | None) -> WaysIn | None:
+    """Return how a service is asked; None where nothing of it serves, or nobody may look."""
+    try:
+        with service_errors.translated():
+            endpoint = service_endpoint.find(clients, service, stack)
+    except SealiftError:
+        return None  # What is wrong stands above.
+    meta = clients.sagemaker_runtime.meta
+    return ways_in.of(
+        service,
+        endpoint.name,
+        endpoint.form,
+        region=meta.region_name,
+        runtime=meta.endpoint_url,
+        streams=endpoint.streams,
+        stack=stack,
+    )
+
+
+def _told(ways: WaysIn) -> Iterator[str]:
+    if ways.ask:
+        yield f"  {'ask it':<11}{ways.ask}"
+    yield f"  {'code':<11}{ways.connect}"
+    yield f"  {'base_url' if ways.url.endswith('/v1') else 'URL':<11}{ways.url}"
 
 
 def nothing(service: str | None, stack: str | None) -> str:

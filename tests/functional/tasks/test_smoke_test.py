@@ -23,6 +23,14 @@ TEST: dict[str, Any] = {
 }
 
 
+NAMES = {
+    "endpoint_name": "harbour-0",
+    "service": "harbour",
+    "hosting": "instance",
+    "execution": "arn:aws-cn:states:cn-north-1:123456789012:execution:pier-deployment:harbour-0",
+}
+
+
 def completion(text: str, tokens: int | None = 3) -> bytes:
     """Return an OpenAI-style answer."""
     document: dict[str, Any] = {
@@ -36,7 +44,7 @@ def completion(text: str, tokens: int | None = 3) -> bytes:
 
 def ask(do: Task, script: Script, **changed: Any) -> dict[str, Any]:
     """Run the smoke test on one endpoint."""
-    return do("SmokeTest", script.clients, endpoint_name="harbour-0", smoke_test={**TEST, **changed})
+    return do("SmokeTest", script.clients, smoke_test={**TEST, **changed}, **NAMES)
 
 
 def answer_to(script: Script, question: dict[str, Any], body: Any) -> None:

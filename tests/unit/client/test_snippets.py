@@ -6,8 +6,8 @@ import ast
 
 import pytest
 
-from pipeline.client import snippets
-from pipeline.client.service_endpoint import ServiceEndpoint
+from pipeline.client import snippets, ways_in
+from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.gguf import questions
 
 AWS = "https://runtime.sagemaker.eu-west-1.amazonaws.com"
@@ -43,4 +43,4 @@ def test_each_piece_is_whole(form: str, streams: bool, runtime: str) -> None:
 )
 def test_the_runtime_has_its_regions_url(region: str, url: str) -> None:
     """China's has a domain of its own."""
-    assert snippets.aws_runtime(region) == url
+    assert ways_in.aws_runtime(region) == url
