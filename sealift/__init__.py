@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from os import PathLike
 
     from pipeline.archive.build.pack import PackResult
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from pipeline.operations.service_status import Overview
     from sealift.deployed import DeployedService
+    from sealift.pushing import PushResult
 
 __all__ = (
     "AccessDenied",
@@ -57,6 +58,7 @@ __all__ = (
     "check",
     "pack",
     "plan",
+    "push",
     "service",
     "services",
 )
@@ -102,6 +104,44 @@ def services(*, stack: str | None = None, region: str | None = None, profile: st
     account = accounts.named(stack, region, profile)
     with service_errors.translated():
         return service_status.overview(account.clients, stack=account.stack)
+
+
+def push(
+    model: str | PathLike[str],
+    *,
+    service: str,
+    settings: Mapping[str, Any] | None = None,
+    follow: bool = True,
+    progress: Callable[[Mapping[str, Any]], None] | None = None,
+    stack: str | None = None,
+    region: str | None = None,
+    profile: str | None = None,
+) -> PushResult:
+    """Deploy a model or an archive of this machine, as `sealift push` does, and return what answered.
+
+    It is checked before a byte is sent, and followed to its end; what was cut off goes on with the same call.
+
+    Args:
+        model: the file.
+        service: the service that it is to serve.
+        settings: fields of `deployment.json` (docs/settings.md), which they become; None leaves what lies there.
+        follow: whether to wait for the deployment's end, which takes minutes.
+        progress: called with each event as `sealift push --json` prints it (docs/following.md), in this thread.
+        stack: the stack to deploy with; None for what `sealift settings` shows, else `sealift`.
+        region: as `service` takes it.
+        profile: the same.
+
+    Raises:
+        InvalidInput: an argument or a setting is wrong, or there is no such stack.
+        ModelDoesNotFit: no endpoint holds it; nothing was sent.
+        InvalidArchive: it cannot become an endpoint; nothing was sent.
+        SealiftError: AWS refused, or the deployment failed, by the name of its error; what it made is undone.
+        OSError: a file could not be read.
+    """
+    from sealift import accounts, pushing
+
+    account = accounts.named(stack, region, profile)
+    return pushing.run(model, account, service=service, settings=settings, follow=follow, progress=progress)
 
 
 def pack(model: str | PathLike[str], archive: str | PathLike[str], *, compress: int = 0) -> PackResult:
