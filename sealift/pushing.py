@@ -18,6 +18,7 @@ from pipeline.cli.endings import INTERRUPTED, Misuse
 from pipeline.cli.following import Events
 from pipeline.cli.options import PushOptions
 from pipeline.errors import Failed, InvalidArchive, InvalidInput, ModelDoesNotFit, PermanentError, Problem
+from pipeline.operations import diagnosis
 from sealift.deployed import DeployedService
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _refusal(events: TakenEvents) -> PermanentError:
 def _failure(summary: Mapping[str, Any], service: str) -> errors.SealiftError:
     """Return the error of a deployment that failed: what happened, why, and what to do are the lines of its cause."""
     name = str(summary.get("error") or summary.get("status") or "")
-    what, why, fix = (*str(summary.get("cause") or "no cause was told").splitlines(), "", "")[:3]
+    what, why, fix = diagnosis.parts(str(summary.get("cause") or "no cause was told"))
     kind = errors.by_name(name) or Failed
     if issubclass(kind, PermanentError):
         told: errors.SealiftError = kind(
@@ -188,4 +189,5 @@ def _failure(summary: Mapping[str, Any], service: str) -> errors.SealiftError:
 
 
 def _name(where: str, settings: Path) -> str:
-    return where.replace(str(settings), SETTINGS)
+    """Return what stands where in a caller's words: neither an option of the command's nor its file."""
+    return where.removeprefix("--").replace(str(settings), SETTINGS)
