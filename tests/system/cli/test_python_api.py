@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import sealift
+from benchmarks import shapes
 from examples.tiny_encoder import write_tiny_encoder
 from pipeline import package_files
 from pipeline.archive.build.pack import pack
+from tests.functional.cli.test_plan_command import archive_of
 from tests.system.cli.test_asking import INSTANCE, SENTENCE, deployed
 from tools import pages
 
@@ -81,7 +83,7 @@ def test_one_object_serves_threads_and_follows_the_service(deployments: Deployme
     assert ferry.endpoint.streams is False
 
 
-def test_what_is_refused_is_told_in_a_programs_words(archive: Path) -> None:
+def test_what_is_refused_is_told_in_a_programs_words(archive: Path, tmp_path: Path) -> None:
     """By the names of arguments, and by the error that the execution fails with."""
     with pytest.raises(sealift.InvalidInput, match="nothing of 'nowhere'"):
         sealift.service("nowhere").status()
@@ -90,7 +92,7 @@ def test_what_is_refused_is_told_in_a_programs_words(archive: Path) -> None:
     with pytest.raises(sealift.InvalidInput, match=r"^service: service 'A_b'"):
         sealift.push(archive, service="A_b")
     with pytest.raises(sealift.ModelDoesNotFit):
-        sealift.push(archive, service="raft", settings={"inference": {"n_ctx": 131072}, "memory_mb": 1024})
+        sealift.push(archive_of(shapes.LLAMA_1B, tmp_path), service="raft", settings={"memory_mb": 1024})
     with pytest.raises(sealift.InvalidArchive):
         sealift.push(pages.TOP / "README.md", service="raft")
 
