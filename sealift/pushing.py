@@ -173,7 +173,7 @@ def _refusal(events: TakenEvents) -> PermanentError:
 def _failure(summary: Mapping[str, Any], service: str) -> errors.SealiftError:
     """Return the error of a deployment that failed: what happened, why, and what to do are the lines of its cause."""
     name = str(summary.get("error") or summary.get("status") or "")
-    what, why, fix = diagnosis.parts(str(summary.get("cause") or "no cause was told"))
+    what, why, fix, rest = diagnosis.parts(str(summary.get("cause") or "no cause was told"))
     kind = errors.by_name(name) or Failed
     if issubclass(kind, PermanentError):
         told: errors.SealiftError = kind(
@@ -184,6 +184,8 @@ def _failure(summary: Mapping[str, Any], service: str) -> errors.SealiftError:
         )
     else:
         told = kind(f"the deployment of {service} failed with {name}: {what}", why=why, fix=fix)
+    for line in rest:
+        told.add_note(line)
     told.add_note(f"execution {summary.get('execution_arn')}; `sealift report` tells all of it")
     return told
 

@@ -327,13 +327,13 @@ def lines(what: str, why: str, fix: str) -> str:
     )
 
 
-def parts(cause: str) -> tuple[str, str, str]:
-    """Return what happened, why and what to do, out of a cause; of one without a diagnosis all of it is the first."""
+def parts(cause: str) -> tuple[str, str, str, tuple[str, ...]]:
+    """Return what happened, why, what to do, and the lines after these; of a cause without them it is all the first."""
     found = cause.splitlines()
-    if len(found) != len(_LABELS) or not all(map(str.startswith, found, _LABELS)):
-        return one_line(cause), "", ""
+    if len(found) < len(_LABELS) or not all(map(str.startswith, found, _LABELS)):
+        return one_line(cause), "", "", ()
     what, why, fix = map(str.removeprefix, found, _LABELS)
-    return what, why, fix
+    return what, why, fix, tuple(found[len(_LABELS) :])
 
 
 _NOISE = re.compile(r"\b(?:ACCESS_LOG|TS_METRICS|MODEL_METRICS) - |^\s+at [\w.$]+\(")

@@ -80,7 +80,9 @@ def test_what_was_refused_before_it_was_sent_has_its_problems(told: list[str], k
         ("States.Timeout", errors.Failed),
     ],
 )
-@pytest.mark.parametrize("cause", [diagnosis.lines("it broke", "a reason", "mend it"), "it broke"])
+@pytest.mark.parametrize(
+    "cause", [f"{diagnosis.lines('it broke', 'a reason', 'mend it')}\nundone: all", "it broke"]
+)
 def test_a_failed_deployment_raises_its_error(name: str, kind: type, cause: str) -> None:
     """With what happened, why and what to do, and where all of it is told."""
     summary = {"type": "summary", "error": name, "cause": cause, "execution_arn": "arn:x"}
@@ -91,7 +93,8 @@ def test_a_failed_deployment_raises_its_error(name: str, kind: type, cause: str)
     assert type(caught.value) is kind
     if cause != "it broke":
         assert (caught.value.why, caught.value.fix) == ("a reason", "mend it")
-    assert "arn:x" in caught.value.__notes__[0]
+        assert caught.value.__notes__[0] == "undone: all"
+    assert "arn:x" in caught.value.__notes__[-1]
 
 
 def test_events_are_handed_on_as_they_come() -> None:
