@@ -12,6 +12,7 @@ import pytest
 
 import sealift
 from pipeline.archive.build.pack import PackResult
+from pipeline.aws.clients import Clients
 from sealift import accounts
 
 TOP = Path(__file__).resolve().parents[2]
@@ -161,6 +162,13 @@ def test_two_accounts_are_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyP
     keys = [one.clients.signing_credentials().access_key for one in found]
     assert keys == ["AAA", "BBB", "AAA"]
     assert [one.clients.sagemaker.meta.region_name for one in found] == [one.region for one in found]
+
+
+def test_credentials_that_are_given_sign() -> None:
+    """Those, and no others that the process may have."""
+    given = {"aws_access_key_id": "AAA", "aws_secret_access_key": "a", "aws_session_token": "t"}
+
+    assert tuple(Clients(credentials=given).signing_credentials())[:3] == ("AAA", "a", "t")
 
 
 def test_openai_that_is_not_installed_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
