@@ -13,6 +13,7 @@ from sealift.pushing import PushResult, TakenEvents, result
 
 SERVICE = DeployedService("demo", cast("Any", None), None)
 PROBLEM = {"error": "TooMuchMemory", "seen": "9 GB", "wanted": "6 GB", "fix": "take less"}
+THREE = diagnosis.lines("it broke", "a reason", "mend it")
 BEGUN = {"type": "execution", "execution_arn": "arn:x"}
 
 
@@ -81,7 +82,7 @@ def test_what_was_refused_before_it_was_sent_has_its_problems(told: list[str], k
     ],
 )
 @pytest.mark.parametrize(
-    "cause", [f"{diagnosis.lines('it broke', 'a reason', 'mend it')}\nundone: all", "it broke"]
+    "cause", [THREE, f"{THREE}\nundone: all", "it broke", "it broke\nwhy: a reason\nwhat to do: mend it"]
 )
 def test_a_failed_deployment_raises_its_error(name: str, kind: type, cause: str) -> None:
     """With what happened, why and what to do, and where all of it is told."""
@@ -91,9 +92,9 @@ def test_a_failed_deployment_raises_its_error(name: str, kind: type, cause: str)
         made(BEGUN, summary, well=False)
 
     assert type(caught.value) is kind
-    if cause != "it broke":
+    if cause.startswith(THREE):
         assert (caught.value.why, caught.value.fix) == ("a reason", "mend it")
-        assert caught.value.__notes__[0] == "undone: all"
+        assert caught.value.__notes__[:-1] == cause.splitlines()[3:]
     assert "arn:x" in caught.value.__notes__[-1]
 
 

@@ -97,3 +97,10 @@ def test_what_is_no_name_gets_into_no_code(name: str) -> None:
     """Whatever wrote it."""
     with pytest.raises(ValueError, match="is no name"):
         ways_in.must_be_names("harbor", name)
+
+
+def test_a_stack_that_is_none_gets_into_no_command() -> None:
+    """Nor a region."""
+    for wrong in ({"stack": "a b"}, {"region": "a b"}):
+        with pytest.raises(ValueError, match="is no name"):
+            ways(**wrong)
