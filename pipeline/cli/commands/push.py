@@ -69,10 +69,10 @@ class _File:
 class _Told:
     """Who is told how it goes: a person on the screen, or a machine by events."""
 
-    def __init__(self, arguments: PushOptions, events: Events) -> None:
+    def __init__(self, arguments: PushOptions, events: Events | None = None) -> None:
         self.json = arguments.json
         self.screen = Screen.of(arguments)
-        self._events = events
+        self._events = events or Events(sys.stdout, quiet=arguments.quiet)
 
     def say(self, text: str) -> None:
         """Tell a person how far it is."""
@@ -163,7 +163,6 @@ def run(arguments: PushOptions, clients: Clients, *, events: Events | None = Non
         events: take what is told to a machine; None for standard output.
     """
     asked = _asked(arguments)
-    events = events or Events(sys.stdout, quiet=arguments.quiet)
     to = _Told(arguments, events)
     with service_errors.translated():
         to.screen.hint("looking at the stack ...")
