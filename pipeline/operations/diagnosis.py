@@ -317,9 +317,23 @@ class Diagnosis:
         )
 
 
+_LABELS: Final = ("what happened: ", "why: ", "what to do: ")
+
+
 def lines(what: str, why: str, fix: str) -> str:
     """Return the three lines in which every failure is cause, everywhere; they are plain, and there are no more."""
-    return f"what happened: {one_line(what)}\nwhy: {one_line(why)}\nwhat to do: {one_line(fix)}"
+    return "\n".join(
+        f"{label}{one_line(text)}" for label, text in zip(_LABELS, (what, why, fix), strict=True)
+    )
+
+
+def parts(cause: str) -> tuple[str, str, str, tuple[str, ...]]:
+    """Return what happened, why, what to do, and the lines after these; of a cause without them it is all the first."""
+    found = cause.splitlines()
+    if len(found) < len(_LABELS) or not all(map(str.startswith, found, _LABELS)):
+        return one_line(cause), "", "", ()
+    what, why, fix = map(str.removeprefix, found, _LABELS)
+    return what, why, fix, tuple(found[len(_LABELS) :])
 
 
 _NOISE = re.compile(r"\b(?:ACCESS_LOG|TS_METRICS|MODEL_METRICS) - |^\s+at [\w.$]+\(")
@@ -362,17 +376,18 @@ def failed_state(results: dict[str, Any], cause: str = "") -> str:
 
 
 def _left_out(plan: dict[str, Any]) -> set[str]:
-    """Return the states that a plan never reaches: one of two artifacts, one strategy, a switch's first step."""
+    """Return the states that a plan never reaches: one of two artifacts and strategies, the gate, a switch's start."""
     other = "update_endpoint" if plan.get("updates") is None else "create_endpoint"
     artifact = "assemble_image" if plan.get("image") is None else "assemble_archive"
-    return {other, artifact, *(() if plan.get("switch") == IN_STEPS else CANARY)}
+    gate = ("evaluate_quality",) if plan.get("quality") is None else ()
+    return {other, artifact, *gate, *(() if plan.get("switch") == IN_STEPS else CANARY)}
 
 
 def _unfinished(name: str, result: dict[str, Any]) -> bool:
     """Return whether a loop's result is that of a look which was not the last."""
     if name == "poll_endpoint":
         return bool(result.get("verdict") != "ready")
-    if name == "assemble_image":
+    if name in {"assemble_image", "evaluate_quality"}:
         return bool(result.get("more"))
     return name == "watch_consumer" and result["left"] > 0
 

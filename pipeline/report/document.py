@@ -14,23 +14,29 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipeline import error_codec, naming
+from pipeline.client import snippets, ways_in
+from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import checklist, execution_history
-from pipeline.report import costs, memory, state_graph, timeline, transcript
+from pipeline.report import costs, memory, quality, state_graph, timeline, transcript
 from pipeline.report.links import Console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pipeline.client.snippets import Snippet
+    from pipeline.client.ways_in import WaysIn
     from pipeline.operations.checklist import ChecklistLine
     from pipeline.operations.execution_history import Execution
     from pipeline.report.costs import Costs
     from pipeline.report.memory import MemoryPicture
+    from pipeline.report.quality import QualitySection
     from pipeline.report.state_graph import Graph
     from pipeline.report.timeline import Timeline
     from pipeline.report.transcript import Transcript
     from pipeline.sizing.pricing import Prices
+    from pipeline.state_data.quality_types import QualityRecord
 
     R = TypeVar("R")
 
@@ -53,6 +59,8 @@ class ReportFacts:
     """The whole history, oldest first."""
     definition: Mapping[str, Any] | None
     """Of the state machine as it was then; None when it is not known."""
+    gate: QualityRecord | None = None
+    """What both deployments answered; None where nobody asked, or it may not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,14 @@ class SwitchedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedBy:
+    """How the service is asked, in short and by the code of each client."""
+
+    ways: WaysIn
+    snippets: tuple[Snippet, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """All that the page says."""
 
@@ -124,7 +140,11 @@ class Document:
     fit: MemoryPicture | None
     archive: tuple[Fact, ...]
     transcript: Transcript | None
+    quality: QualitySection | None
+    """None of a deployment without a quality gate."""
     switched: tuple[SwitchedRow, ...]
+    asked_by: AskedBy | None
+    """None of a deployment that does not serve."""
     resources: tuple[ResourceRow, ...]
     costs: Costs
     unread: tuple[str, ...]
@@ -188,7 +208,9 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
         fit=fit,
         archive=part("the archive", lambda: tuple(_archive(results)), ()),
         transcript=talk,
+        quality=part("the quality gate", lambda: quality.section(plan, facts.gate), None),
         switched=part("the consumers", lambda: tuple(_switched(results)), ()),
+        asked_by=part("how it is asked", lambda: _asked_by(ran, service, region), None),
         resources=part("the resources", lambda: tuple(_resources(ran, console, alarms)), ()),
         costs=costs.reckon(
             prices,
@@ -375,6 +397,28 @@ def _switched(results: Mapping[str, Any]) -> list[SwitchedRow]:
 def _answer_text(answer: Any) -> str:
     found = answer.get("answer", answer) if isinstance(answer, dict) else answer
     return str(found)
+
+
+def _asked_by(ran: Execution, service: str, region: str) -> AskedBy | None:
+    if ran.status != "SUCCEEDED":
+        return None
+    plan = ran.results["plan_deployment"]
+    endpoint = ServiceEndpoint(
+        service, plan["names"]["endpoint"], plan["hosting"] != SERVERLESS, plan["smoke_test"]["ask_with"]
+    )
+    # As AWS has it, wherever the report is made: it is a function of the history.
+    runtime = ways_in.aws_runtime(region)
+    ways = ways_in.of(
+        service,
+        endpoint.name,
+        endpoint.form,
+        region=region,
+        runtime=runtime,
+        streams=endpoint.streams,
+        stack=naming.stack_of(ran.arn),
+        elsewhere=True,
+    )
+    return AskedBy(ways, snippets.of(endpoint, region, runtime))
 
 
 def _alarms(results: Mapping[str, Any]) -> tuple[str, ...]:
