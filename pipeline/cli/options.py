@@ -463,6 +463,26 @@ class TokenOptions(AccountOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProxyOptions(StackedOptions):
+    """Of `sealift proxy`."""
+
+    stack: str | None = _stack(help="only services of this stack (default: of any stack of the account)")
+    host: str = _option(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="where to listen (default: 127.0.0.1); one that other machines reach wants a key",
+    )
+    port: int = _option("--port", type=int, default=5056, metavar="PORT", help="default: 5056; 0 for any")
+    api_key: str | None = _option(
+        "--api-key",
+        metavar="KEY",
+        help="what clients must have as their API key (default: SEALIFT_PROXY_KEY, which no list of processes shows; "
+        "none)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatusOptions(StackedOptions):
     """Of `sealift status`."""
 

@@ -336,6 +336,14 @@ def program() -> CommandGroup:
             options.TokenOptions,
             examples=("sealift token --hours 1",),
         ),
+        LeafCommand(
+            "proxy",
+            "serve every service to OpenAI's clients on this machine, with a page to try them",
+            "proxy:proxy",
+            options.ProxyOptions,
+            examples=("sealift proxy", "SEALIFT_PROXY_KEY=... sealift proxy --host 0.0.0.0 --port 8000"),
+            extra="proxy",
+        ),
     )
     looking = (
         LeafCommand(
