@@ -7,6 +7,7 @@ and the framing of streams are botocore's all the same. Refuses to send anything
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -71,6 +72,11 @@ def sign(
     return SignedRequest(url, dict(request.headers.items()))
 
 
+def is_refusal(status: int) -> bool:
+    """Return whether the SDK takes an answer of this status for an error."""
+    return status >= HTTPStatus.MOVED_PERMANENTLY
+
+
 class AnswerReader:
     """Reads answers as the SDK's client does, by its service model."""
 
@@ -94,7 +100,7 @@ class AnswerReader:
         called: Any = self._model.operation_model(operation)
         answer = {"status_code": status, "headers": headers, "body": body}
         sdk_errors.check_answered_by_aws(called, answer)
-        if status < 300:
+        if not is_refusal(status):
             return
         answer["body"] = body or b""
         parsed: dict[str, Any] = dict(self._parser.parse(answer, called.output_shape))
@@ -115,9 +121,10 @@ class StreamReader:
 
         Raises:
             EventStreamError: the stream says that it ends with a failure.
-            ResponseParserError: it is not framed as AWS does.
+            botocore.eventstream.ParserError: it is not framed as AWS does.
         """
         self._buffer.add_data(piece)
+        event: Any
         for event in self._buffer:
             if event.headers.get(":message-type") == "event":
                 yield event.payload

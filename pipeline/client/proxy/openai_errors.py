@@ -93,7 +93,7 @@ def of(error: SealiftError) -> ErrorAnswer:
     if isinstance(error, InvalidInput):
         if any(one.error == _NO_SUCH_SERVICE for one in error.problems):
             return told(404, str(error), code="model_not_found", param="model")
-        return told(503, str(error), kind=SERVER, code="model_not_serving", param="model")
+        return _patient(told(503, str(error), kind=SERVER, code="model_not_serving", param="model"))
     for kind, status, named, code in _OWN:
         if isinstance(error, kind):
             return _patient(told(status, str(error), kind=named, code=code))

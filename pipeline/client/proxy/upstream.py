@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -22,6 +23,7 @@ from pipeline.aws import sdk_errors, signed_calls
 from pipeline.aws.signed_calls import STREAMED, WHOLE, AnswerReader, StreamReader
 from pipeline.client import calls
 from pipeline.errors import EndpointFailed, ServiceUnavailable
+from pipeline.limits import MiB
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -126,7 +128,7 @@ class Upstream:
         pieces = self._pieces(endpoint, response)
         try:
             with calls.told(endpoint), _answered(endpoint):
-                refusal = await response.read() if response.status >= 300 else None
+                refusal = await response.read() if signed_calls.is_refusal(response.status) else None
                 self._reader.check(STREAMED, response.status, response.headers, refusal)
             first = await anext(pieces, b"")
         except BaseException:
@@ -156,7 +158,11 @@ class Upstream:
         )
         with _answered(endpoint):
             return await self._session.post(
-                signed.url, data=body, headers=signed.headers, proxy=self._proxy, allow_redirects=False
+                signed.url,
+                data=_sendable(body),
+                headers=signed.headers,
+                proxy=self._proxy,
+                allow_redirects=False,
             )
 
     async def _known(self) -> ReadOnlyCredentials:
@@ -178,6 +184,11 @@ def session() -> aiohttp.ClientSession:
         skip_auto_headers=("Accept-Encoding",),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+
+
+def _sendable(body: bytes) -> bytes | BytesIO:
+    """Return a body as aiohttp wants it: of a long one it sends pieces and lets others go on, if it is a file."""
+    return body if len(body) <= MiB else BytesIO(body)
 
 
 @contextmanager

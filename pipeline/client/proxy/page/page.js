@@ -110,7 +110,8 @@ function figures(seen, begun, first) {
 async function ask() {
   const text = question.value.trim();
   if (!text || ending || send.disabled) return;
-  said.push({ role: "user", content: text });
+  const conversation = said; // another one begins where it is cleared meanwhile
+  conversation.push({ role: "user", content: text });
   follow(() => part(turn("You", "user"), "div", "text", text));
   question.value = "";
   const answer = turn(service.value, "assistant");
@@ -168,14 +169,18 @@ async function ask() {
       told = `stopped after ${((performance.now() - begun) / 1000).toFixed(1)} s`;
       state.textContent = "Stopped.";
     } else {
-      follow(() => part(turn("Not answered", "failed"), "div", "text", error.message));
+      if (conversation === said) follow(() => part(turn("Not answered", "failed"), "div", "text", error.message));
       state.textContent = "Not answered.";
     }
   } finally {
     clearInterval(clock);
     // What was not answered is not said again with the next question.
-    if (whole) said.push({ role: "assistant", content: whole });
-    else said.pop();
+    if (whole) {
+      conversation.push({ role: "assistant", content: whole });
+    } else {
+      conversation.pop();
+      question.value ||= text;
+    }
     if (!whole && !thoughts.textContent) answer.remove();
     else if (told) follow(() => part(answer, "div", "figures", told));
     ending = null;
