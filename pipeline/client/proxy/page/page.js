@@ -206,8 +206,10 @@ document.addEventListener("keydown", (event) => {
 });
 stop.addEventListener("click", () => ending && ending.abort());
 at("again").addEventListener("click", look);
-at("unlock").addEventListener("click", look);
-key.addEventListener("keydown", (event) => event.key === "Enter" && look());
+locked.addEventListener("submit", (event) => {
+  event.preventDefault();
+  look();
+});
 at("clear").addEventListener("click", () => {
   if (ending) ending.abort();
   said = [];
