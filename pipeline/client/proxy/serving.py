@@ -93,8 +93,9 @@ async def serve(
         await web.SockSite(runner, listening).start()
         try:
             await stop.wait()
-            if application.answering:
-                log(f"ending after {application.answering} answers that are under way; Ctrl-C ends at once")
+            if left := application.answering:
+                what = f"{left} answers that are" if left > 1 else "1 answer that is"
+                log(f"ending after {what} under way; Ctrl-C ends at once")
         finally:
             await _first(runner.cleanup, at_once.wait)
             known.close()

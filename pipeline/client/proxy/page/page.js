@@ -112,12 +112,13 @@ async function ask() {
   if (!text || ending || send.disabled) return;
   const conversation = said; // another one begins where it is cleared meanwhile
   conversation.push({ role: "user", content: text });
-  follow(() => part(turn("You", "user"), "div", "text", text));
+  part(turn("You", "user"), "div", "text", text);
   question.value = "";
   const answer = turn(service.value, "assistant");
   const thoughts = part(answer, "div", "thoughts");
   const shown = part(answer, "div", "text");
   const seen = { tokens: 0, rate: 0, finish: "" };
+  talk.scrollTop = talk.scrollHeight;
   const begun = performance.now();
   let [first, told, whole] = [null, null, ""];
   ending = new AbortController();
@@ -163,7 +164,7 @@ async function ask() {
       seen.rate = (seen.tokens - 1) / ((performance.now() - first) / 1000);
     }
     told = figures(seen, begun, first);
-    state.textContent = `Answered: ${told}`;
+    state.textContent = "Answered.";
   } catch (error) {
     if (error.name === "AbortError") {
       told = `stopped after ${((performance.now() - begun) / 1000).toFixed(1)} s`;
