@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+from pipeline.client.proxy import PORT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -445,7 +447,7 @@ class ConnectOptions(StackedOptions):
     only: str | None = _option(
         "--only",
         metavar="NAME",
-        help="this one alone, with nothing else: boto3, openai, langchain, litellm, curl, lambda",
+        help="this one alone, with nothing else: boto3, openai, langchain, litellm, openai-proxy, curl, lambda",
     )
 
 
@@ -473,7 +475,9 @@ class ProxyOptions(StackedOptions):
         metavar="ADDRESS",
         help="where to listen (default: 127.0.0.1); one that other machines reach wants a key",
     )
-    port: int = _option("--port", type=int, default=5056, metavar="PORT", help="default: 5056; 0 for any")
+    port: int = _option(
+        "--port", type=int, default=PORT, metavar="PORT", help=f"default: {PORT}; 0 for any that is free"
+    )
     api_key: str | None = _option(
         "--api-key",
         metavar="KEY",

@@ -341,7 +341,7 @@ def program() -> CommandGroup:
             "serve every service to OpenAI's clients on this machine, with a page to try them",
             "proxy:proxy",
             options.ProxyOptions,
-            examples=("sealift proxy", "SEALIFT_PROXY_KEY=... sealift proxy --host 0.0.0.0 --port 8000"),
+            examples=("sealift proxy", "sealift proxy --stack harbour --port 8000"),
             extra="proxy",
         ),
     )

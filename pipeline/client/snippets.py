@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
 
+from pipeline.client.proxy import PORT
 from pipeline.gguf import questions
 
 if TYPE_CHECKING:
@@ -49,13 +50,20 @@ _BODIES: Final = {
 QUESTION: Final = "What does a sealift do?"
 
 
-def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, ...]:
+PROXY: Final = f"http://127.0.0.1:{PORT}"
+"""Where `sealift proxy` listens unless it is told otherwise."""
+_BY_PROXY: Final = frozenset({questions.MESSAGES, questions.PROMPT, questions.INPUT})
+"""The forms that the OpenAI SDK has a call for."""
+
+
+def of(endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY) -> tuple[Snippet, ...]:
     """Return the pieces of code that ask an endpoint.
 
     Args:
         endpoint: the one that serves.
         region: it is in.
         runtime: the URL of SageMaker's runtime, which the SDKs are told where it is not what they take by themselves.
+        proxy: the URL of `sealift proxy`.
     """
     told = runtime != aws_runtime(region)
     body = Template(_BODIES[endpoint.form]).substitute(question=QUESTION)
@@ -64,6 +72,7 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, .
         "service": endpoint.service,
         "region": region,
         "runtime": runtime,
+        "proxy": proxy,
         "question": QUESTION,
         "body": body,
         "json": body,
@@ -84,6 +93,12 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, .
             Snippet("langchain", f"LangChain, {by}", langchain, needs="langchain-openai"),
             Snippet("litellm", "LiteLLM", _filled("litellm.py", names), needs="litellm boto3"),
         ]
+    if endpoint.form in _BY_PROXY:
+        by_proxy = _filled(f"openai-proxy-{endpoint.form}.py", names)
+        title = (
+            f"the OpenAI SDK, by `sealift proxy --port {proxy.rpartition(':')[2]}`, whichever endpoint serves"
+        )
+        found.append(Snippet("openai-proxy", title, by_proxy, needs="openai"))
     found += [
         Snippet("curl", "curl 7.75 or newer", _filled("curl.sh", names), "sh"),
         Snippet("lambda", "a Lambda's environment", _filled("lambda.sh", names), "sh"),

@@ -4,3 +4,8 @@ A client names a service as its model and sends what it sends to OpenAI; the ans
 `asking` and `openai_errors` decide, `directory` knows which endpoint serves, `upstream` asks it, `application` puts
 them together. Refuses to change a request, or an answer.
 """
+
+from typing import Final
+
+PORT: Final = 5056
+"""Where it listens unless it is told otherwise: beside the local cloud's 5055."""

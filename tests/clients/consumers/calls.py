@@ -37,7 +37,7 @@ class Site:
 
     container: str
     base_url: str
-    """SageMaker's OpenAI route to it."""
+    """SageMaker's OpenAI route to it, or a proxy's."""
     token: str
     """A bearer token for that route."""
     runtime_url: str
@@ -45,6 +45,10 @@ class Site:
     endpoint: str
     embedder: str | None
     """The endpoint of the same container with a model that embeds; None where there is none."""
+    signed: bool = True
+    """Whether all but chats goes to InvokeEndpoint, signed; else `base_url` has OpenAI's other paths too."""
+    embedding_model: str = "m"
+    """What the model that embeds is called."""
 
     @property
     def invocations(self) -> str:
