@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from pipeline.aws.clients import Clients
-from pipeline.client.proxy import serving
+from pipeline.client.proxy import running
 from pipeline.client.proxy.access import Access
 from pipeline.client.proxy.directory import Directory
 from pipeline.client.service_endpoint import ServiceEndpoint
@@ -100,7 +100,7 @@ def harbor(key: str | None = None) -> Iterator[Harbor]:
             lambda: (ServingService("barge", "barge-1", 1), ServingService("tug", "tug-1", 1)),
             time.monotonic,
         )
-        await serving.serve(
+        await running.serve(
             clients, before, Access("127.0.0.1", key), known, log=here.log.append, ended=here.ended
         )
         await runner.cleanup()

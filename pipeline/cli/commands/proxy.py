@@ -15,7 +15,7 @@ from pipeline import settings
 from pipeline.aws.clients import Clients
 from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
-from pipeline.client.proxy import serving
+from pipeline.client.proxy import running
 from pipeline.client.proxy.access import Access
 from pipeline.errors import InvalidInput, Problem
 
@@ -44,14 +44,14 @@ async def _run(
 ) -> None:
     url = _url(listening)
     screen.hint("looking for services ...")
-    known = serving.directory(clients, arguments.stack)
+    known = running.directory(clients, arguments.stack)
     names = [one.name for one in await known.services()]
     if arguments.json:
         print(json.dumps({"url": url, "base_url": f"{url}/v1", "services": names}), flush=True)
     else:
         for line in _introduction(url, names, access):
             screen.say(line)
-    await serving.serve(
+    await running.serve(
         clients,
         listening,
         access,

@@ -31,6 +31,10 @@ LONGEST = 200
 """Tokens for an answer that is held to a schema, so that one that does not end is told and not waited for."""
 
 
+_RUNNER = asyncio.Runner()
+"""One event loop for all calls, as in a program: libraries keep connections from one call to the next."""
+
+
 @dataclass(frozen=True)
 class Site:
     """One endpoint, and where it is called."""
@@ -105,7 +109,7 @@ def outcome(call: Call) -> str | None:
 
 
 def _run(coroutine: Coroutine[Any, Any, object]) -> None:
-    asyncio.run(asyncio.wait_for(coroutine, 120))
+    _RUNNER.run(asyncio.wait_for(coroutine, 120))
 
 
 def report(calls_of: Callable[[Site], Calls]) -> None:
