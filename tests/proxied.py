@@ -18,7 +18,7 @@ from aiohttp import web
 from pipeline.aws.clients import Clients
 from pipeline.client.proxy import running
 from pipeline.client.proxy.access import Access
-from pipeline.client.proxy.directory import Directory
+from pipeline.client.proxy.directory import ServiceDirectory
 from pipeline.client.service_endpoint import ServiceEndpoint
 from pipeline.client.services import ServingService
 from tests import fake_runtime
@@ -95,7 +95,7 @@ def harbor(key: str | None = None) -> Iterator[Harbor]:
         runner = web.AppRunner(here.runtime.application(), handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()
         await web.SockSite(runner, behind).start()
-        known = Directory(
+        known = ServiceDirectory(
             lambda name: ServiceEndpoint(name, f"{name}-1", streams=name == "tug"),
             lambda: (ServingService("barge", "barge-1", 1), ServingService("tug", "tug-1", 1)),
             time.monotonic,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pipeline.client.proxy.access import Access
     from pipeline.client.proxy.asking import Asked
-    from pipeline.client.proxy.directory import Directory
+    from pipeline.client.proxy.directory import ServiceDirectory
     from pipeline.client.proxy.openai_errors import ErrorAnswer
     from pipeline.client.proxy.upstream import Begun, Upstream
     from pipeline.client.service_endpoint import ServiceEndpoint
@@ -66,7 +66,7 @@ class Application:
 
     def __init__(
         self,
-        directory: Directory,
+        directory: ServiceDirectory,
         upstream: Upstream,
         access: Access,
         *,

@@ -52,7 +52,7 @@ class _Known(Generic[T]):
     at: float
 
 
-class Directory:
+class ServiceDirectory:
     """The services of a stack.
 
     Args:
@@ -67,8 +67,8 @@ class Directory:
         list_all: Callable[[], tuple[ServingService, ...]],
         now: Callable[[], float],
     ) -> None:
-        self._endpoints = _Memory(find, now)
-        self._services: _Memory[tuple[ServingService, ...]] = _Memory(lambda _all: list_all(), now)
+        self._endpoints = _Lookups(find, now)
+        self._services: _Lookups[tuple[ServingService, ...]] = _Lookups(lambda _all: list_all(), now)
 
     async def endpoint(self, service: str, *, but: ServiceEndpoint | None = None) -> ServiceEndpoint:
         """Return the endpoint that serves a service.
@@ -92,7 +92,7 @@ class Directory:
         self._services.close()
 
 
-class _Memory(Generic[T]):
+class _Lookups(Generic[T]):
     """What a blocking look found, by name."""
 
     def __init__(self, look: Callable[[str], T], now: Callable[[], float]) -> None:

@@ -17,7 +17,7 @@ from pipeline.aws import service_errors
 from pipeline.client import service_endpoint, services
 from pipeline.client.proxy import upstream
 from pipeline.client.proxy.application import Application
-from pipeline.client.proxy.directory import Directory
+from pipeline.client.proxy.directory import ServiceDirectory
 from pipeline.client.proxy.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ DRAIN_S: Final = 60.0
 """How long those who are being answered may take once the server is to end: an answer's time."""
 
 
-def directory(clients: Clients, stack: str | None) -> Directory:
+def directory(clients: Clients, stack: str | None) -> ServiceDirectory:
     """Return the services of a stack, or of all."""
 
     def find(service: str) -> ServiceEndpoint:
@@ -45,14 +45,14 @@ def directory(clients: Clients, stack: str | None) -> Directory:
         with service_errors.translated():
             return services.serving(clients, stack)
 
-    return Directory(find, list_all, time.monotonic)
+    return ServiceDirectory(find, list_all, time.monotonic)
 
 
 async def serve(
     clients: Clients,
     listening: socket.socket,
     access: Access,
-    known: Directory,
+    known: ServiceDirectory,
     *,
     log: Callable[[str], None],
     ended: Future[None] | None = None,

@@ -20,7 +20,7 @@ from pipeline.client import calls
 from pipeline.client.proxy import asking
 from pipeline.client.proxy.access import Access
 from pipeline.client.proxy.application import AT_ONCE, Application
-from pipeline.client.proxy.directory import Directory
+from pipeline.client.proxy.directory import ServiceDirectory
 from pipeline.client.proxy.upstream import Upstream, session
 from pipeline.client.service_endpoint import ServiceEndpoint
 from pipeline.client.services import ServingService
@@ -114,7 +114,7 @@ async def desk(access: Access | None = None) -> AsyncIterator[Desk]:
             credentials=fake_runtime.credentials,
             now=here.now,
         )
-        known = Directory(here.find, lambda: (ServingService("demo", "demo-1", 7),), here.now)
+        known = ServiceDirectory(here.find, lambda: (ServingService("demo", "demo-1", 7),), here.now)
         application = Application(
             known,
             upstream,

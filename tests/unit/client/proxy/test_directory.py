@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.client.proxy.directory import FRESH_S, OLD_S, Age, Directory, age
+from pipeline.client.proxy.directory import FRESH_S, OLD_S, Age, ServiceDirectory, age
 from pipeline.client.service_endpoint import ServiceEndpoint
 from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 
@@ -35,7 +35,7 @@ class Harbor:
         self.at = 0.0
         self.looks = 0
         self.serves: str | Exception = "demo-1"
-        self.directory = Directory(self.find, tuple, lambda: self.at)
+        self.directory = ServiceDirectory(self.find, tuple, lambda: self.at)
 
     def find(self, service: str) -> ServiceEndpoint:
         """Look."""
