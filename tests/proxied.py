@@ -17,7 +17,7 @@ from aiohttp import web
 
 from pipeline.aws.clients import Clients
 from pipeline.client.proxy import running
-from pipeline.client.proxy.access import Access
+from pipeline.client.proxy.access import ProxyAccess
 from pipeline.client.proxy.directory import ServiceDirectory
 from pipeline.client.service_endpoint import ServiceEndpoint
 from pipeline.client.services import ServingService
@@ -101,7 +101,7 @@ def harbor(key: str | None = None) -> Iterator[Harbor]:
             time.monotonic,
         )
         await running.serve(
-            clients, before, Access("127.0.0.1", key), known, log=here.log.append, ended=here.ended
+            clients, before, ProxyAccess("127.0.0.1", key), known, log=here.log.append, ended=here.ended
         )
         await runner.cleanup()
 

@@ -16,7 +16,7 @@ from pipeline.aws.clients import Clients
 from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
 from pipeline.client.proxy import running
-from pipeline.client.proxy.access import Access
+from pipeline.client.proxy.access import ProxyAccess
 from pipeline.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def proxy(arguments: ProxyOptions) -> int:
     """Serve until Ctrl-C or SIGTERM."""
-    access = Access(arguments.host, arguments.api_key or settings.proxy_key())
+    access = ProxyAccess(arguments.host, arguments.api_key or settings.proxy_key())
     screen = Screen.of(arguments)
     clients = Clients(region=settings.region())
     with _listening(arguments.host, arguments.port) as listening:
@@ -39,7 +39,7 @@ async def _run(
     arguments: ProxyOptions,
     clients: Clients,
     listening: socket.socket,
-    access: Access,
+    access: ProxyAccess,
     screen: Screen,
 ) -> None:
     url = _url(listening)
@@ -60,7 +60,7 @@ async def _run(
     )
 
 
-def _introduction(url: str, names: Sequence[str], access: Access) -> Iterator[str]:
+def _introduction(url: str, names: Sequence[str], access: ProxyAccess) -> Iterator[str]:
     """Yield what a person needs to use it."""
     yield f"page       {url}"
     yield f"base_url   {url}/v1"

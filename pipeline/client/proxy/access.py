@@ -34,7 +34,7 @@ def is_loopback(host: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ProxyAccess:
     """The rules of one server."""
 
     host: str

@@ -24,11 +24,11 @@ from pipeline.errors import NotYetVisible, RequestRejected, SealiftError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pipeline.client.proxy.access import Access
-    from pipeline.client.proxy.asking import Asked
+    from pipeline.client.proxy.access import ProxyAccess
+    from pipeline.client.proxy.asking import AskedService
     from pipeline.client.proxy.directory import ServiceDirectory
     from pipeline.client.proxy.openai_errors import ErrorAnswer
-    from pipeline.client.proxy.upstream import Begun, Upstream
+    from pipeline.client.proxy.upstream import BegunAnswer, Upstream
     from pipeline.client.service_endpoint import ServiceEndpoint
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -68,7 +68,7 @@ class Application:
         self,
         directory: ServiceDirectory,
         upstream: Upstream,
-        access: Access,
+        access: ProxyAccess,
         *,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -176,7 +176,7 @@ class Application:
                 self._log(f"{request.path}  {service}  {status}  {self._now() - begun_at:.2f} s")
         return response
 
-    async def _answer(self, request: web.Request, asked: Asked) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, asked: AskedService) -> web.StreamResponse:
         endpoint, begun = await self._patiently(asked)
         headers = {"Content-Type": begun.content_type, "x-sealift-endpoint": endpoint.name}
         if begun.request_id:
@@ -198,7 +198,7 @@ class Application:
                 await begun.close()
         return response
 
-    async def _patiently(self, asked: Asked) -> tuple[ServiceEndpoint, Begun]:
+    async def _patiently(self, asked: AskedService) -> tuple[ServiceEndpoint, BegunAnswer]:
         """Return the endpoint that answers, and its answer; wait for a container, and follow the service."""
         deadline = self._now() + calls.PATIENCE_S
         endpoint = await self._directory.endpoint(asked.service)
@@ -225,7 +225,7 @@ class Application:
                     raise
                 endpoint = found
 
-    async def _begun(self, endpoint: ServiceEndpoint, asked: Asked) -> Begun:
+    async def _begun(self, endpoint: ServiceEndpoint, asked: AskedService) -> BegunAnswer:
         asking.check_size(len(asked.body), on_instances=endpoint.streams)
         # A serverless endpoint answers "stream": true with all events at once.
         if asked.stream and endpoint.streams:

@@ -28,7 +28,7 @@ LARGEST: Final = INSTANCE_REQUEST.value
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedService:
     """One request."""
 
     service: str
@@ -37,7 +37,7 @@ class Asked:
     stream: bool
 
 
-def read(body: bytes, field: str) -> Asked:
+def read(body: bytes, field: str) -> AskedService:
     """Return what is asked.
 
     Args:
@@ -58,7 +58,7 @@ def read(body: bytes, field: str) -> Asked:
         raise _lacking("model", "the name of a service, as GET /v1/models lists them")
     if field not in document:
         raise _lacking(field, "it, since the path asks for that")
-    return Asked(service, body, document.get("stream") is True)
+    return AskedService(service, body, document.get("stream") is True)
 
 
 def check_size(size: int, *, on_instances: bool) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from pipeline.aws.clients import Clients
-    from pipeline.client.proxy.access import Access
+    from pipeline.client.proxy.access import ProxyAccess
     from pipeline.client.service_endpoint import ServiceEndpoint
     from pipeline.client.services import ServingService
 
@@ -51,7 +51,7 @@ def directory(clients: Clients, stack: str | None) -> ServiceDirectory:
 async def serve(
     clients: Clients,
     listening: socket.socket,
-    access: Access,
+    access: ProxyAccess,
     known: ServiceDirectory,
     *,
     log: Callable[[str], None],

@@ -43,7 +43,7 @@ _REQUEST_ID: Final = "x-amzn-RequestId"
 
 
 @dataclass(slots=True)
-class Begun:
+class BegunAnswer:
     """An answer that has begun, or is there."""
 
     content_type: str
@@ -105,7 +105,7 @@ class Upstream:
             now=now,
         )
 
-    async def whole(self, endpoint: str, body: bytes) -> Begun:
+    async def whole(self, endpoint: str, body: bytes) -> BegunAnswer:
         """Return the answer to a request.
 
         Raises:
@@ -116,9 +116,11 @@ class Upstream:
                 answer = await response.read()
                 self._reader.check(WHOLE, response.status, response.headers, answer)
             headers = response.headers
-            return Begun(headers.get(_CONTENT, "application/json"), headers.get(_REQUEST_ID, ""), answer)
+            return BegunAnswer(
+                headers.get(_CONTENT, "application/json"), headers.get(_REQUEST_ID, ""), answer
+            )
 
-    async def stream(self, endpoint: str, body: bytes) -> Begun:
+    async def stream(self, endpoint: str, body: bytes) -> BegunAnswer:
         """Return an answer that has begun: what refuses, refuses before that.
 
         Raises:
@@ -136,7 +138,7 @@ class Upstream:
             response.close()
             raise
         headers = response.headers
-        return Begun(
+        return BegunAnswer(
             headers.get(_STREAM_CONTENT, "text/event-stream"), headers.get(_REQUEST_ID, ""), first, pieces
         )
 

@@ -14,14 +14,15 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from botocore.credentials import ReadOnlyCredentials
 
 from pipeline.aws.signed_calls import STREAMED, WHOLE
 from pipeline.client import calls
 from pipeline.client.proxy import asking
-from pipeline.client.proxy.access import Access
+from pipeline.client.proxy.access import ProxyAccess
 from pipeline.client.proxy.application import AT_ONCE, Application
 from pipeline.client.proxy.directory import ServiceDirectory
-from pipeline.client.proxy.upstream import Upstream, session
+from pipeline.client.proxy.upstream import KEPT_S, Upstream, session
 from pipeline.client.service_endpoint import ServiceEndpoint
 from pipeline.client.services import ServingService
 from pipeline.errors import InvalidInput, Problem
@@ -60,6 +61,8 @@ class Desk:
     looks: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+    signers: list[float] = field(default_factory=list)
+    """When credentials were asked for."""
     at: float = 0.0
 
     async def post(
@@ -76,6 +79,11 @@ class Desk:
         if service not in self.serving:
             raise InvalidInput(service, [Problem("NoDeployment", "no deployment", "one", "deploy")])
         return self.serving[service]
+
+    def credentials(self) -> ReadOnlyCredentials:
+        """Return the caller's credentials."""
+        self.signers.append(self.at)
+        return fake_runtime.credentials()
 
     def now(self) -> float:
         """Return the time, which only sleeping moves."""
@@ -99,7 +107,7 @@ def serverless(name: str) -> ServiceEndpoint:
 
 
 @contextlib.asynccontextmanager
-async def desk(access: Access | None = None) -> AsyncIterator[Desk]:
+async def desk(access: ProxyAccess | None = None) -> AsyncIterator[Desk]:
     """Run it all, with service `demo` on endpoint `demo-1`, which is serverless."""
     runtime = FakeRuntime({"demo-1": whole})
     behind = TestServer(runtime.application())
@@ -111,14 +119,14 @@ async def desk(access: Access | None = None) -> AsyncIterator[Desk]:
             runtime=str(behind.make_url("")).rstrip("/"),
             region=REGION,
             reader=fake_runtime.reader(),
-            credentials=fake_runtime.credentials,
+            credentials=here.credentials,
             now=here.now,
         )
         known = ServiceDirectory(here.find, lambda: (ServingService("demo", "demo-1", 7),), here.now)
         application = Application(
             known,
             upstream,
-            access or Access("127.0.0.1"),
+            access or ProxyAccess("127.0.0.1"),
             now=here.now,
             sleep=here.sleep,
             log=here.log.append,
@@ -132,7 +140,7 @@ async def desk(access: Access | None = None) -> AsyncIterator[Desk]:
     await behind.close()
 
 
-def run(test: Callable[[Desk], Coroutine[Any, Any, None]], access: Access | None = None) -> None:
+def run(test: Callable[[Desk], Coroutine[Any, Any, None]], access: ProxyAccess | None = None) -> None:
     """Run a test on a loop of its own, bounded."""
 
     async def bounded() -> None:
@@ -171,6 +179,18 @@ def test_a_request_passes_as_it_came_and_so_does_its_answer(path: str, body: dic
         assert f"/{REGION}/sagemaker/aws4_request" in signed
         assert call.headers["X-Amz-Security-Token"] == "token"
         assert here.log == [f"{path}  demo  200  0.00 s"]
+
+    run(test)
+
+
+def test_credentials_are_asked_for_again_after_a_while() -> None:
+    """The SDK renews them before they end; many calls together ask once."""
+
+    async def test(here: Desk) -> None:
+        for at in (0.0, KEPT_S - 0.1, KEPT_S):
+            here.at = at
+            await asyncio.gather(here.post(), here.post())
+        assert here.signers == [0.0, KEPT_S]
 
     run(test)
 
@@ -540,7 +560,7 @@ def test_a_key_is_wanted_of_everything_but_the_page() -> None:
                 if path == "/":
                     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
 
-    run(test, Access("127.0.0.1", "harbor"))
+    run(test, ProxyAccess("127.0.0.1", "harbor"))
 
 
 def test_other_pages_of_a_browser_are_not_answered() -> None:

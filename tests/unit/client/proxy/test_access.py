@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.client.proxy.access import Access, is_loopback
+from pipeline.client.proxy.access import ProxyAccess, is_loopback
 from pipeline.errors import InvalidInput
 
 HERE = "127.0.0.1:5056"
@@ -12,7 +12,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 it is refused without a key
 
 
 def code(
-    access: Access,
+    access: ProxyAccess,
     *,
     host: str = HERE,
     origin: str | None = None,
@@ -49,8 +49,8 @@ def test_this_machine_alone_has_few_names(host: str, *, here: bool) -> None:
 def test_who_lets_others_in_wants_a_key(host: str) -> None:
     """With one it is anybody's host."""
     with pytest.raises(InvalidInput, match="SEALIFT_PROXY_KEY"):
-        Access(host)
-    assert Access(host, "secret").key == "secret"
+        ProxyAccess(host)
+    assert ProxyAccess(host, "secret").key == "secret"
 
 
 @pytest.mark.parametrize(
@@ -68,15 +68,15 @@ def test_who_lets_others_in_wants_a_key(host: str) -> None:
 )
 def test_a_request_is_addressed_to_this_machine(host: str, wanted: str | None) -> None:
     """A name that somebody makes point here is not this machine's; the page is not shown under it either."""
-    assert code(Access("127.0.0.1"), host=host) == wanted
-    assert code(Access("127.0.0.1", "k"), host=host, authorization="Bearer k") == wanted
-    assert code(Access("127.0.0.1"), host=host, page=True) == wanted
+    assert code(ProxyAccess("127.0.0.1"), host=host) == wanted
+    assert code(ProxyAccess("127.0.0.1", "k"), host=host, authorization="Bearer k") == wanted
+    assert code(ProxyAccess("127.0.0.1"), host=host, page=True) == wanted
 
 
 def test_behind_a_key_any_name_will_do() -> None:
     """Who listens for others cannot know what they call it, and no page of a stranger's has the key."""
-    assert code(Access(EVERYWHERE, "k"), host="harbor.example", authorization="Bearer k") is None
-    assert code(Access(EVERYWHERE, "k"), host="harbor.example") == "invalid_api_key"
+    assert code(ProxyAccess(EVERYWHERE, "k"), host="harbor.example", authorization="Bearer k") is None
+    assert code(ProxyAccess(EVERYWHERE, "k"), host="harbor.example") == "invalid_api_key"
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_behind_a_key_any_name_will_do() -> None:
 )
 def test_of_pages_only_this_servers_own_asks(origin: str | None, wanted: str | None) -> None:
     """With a key too: it may be in a browser's form."""
-    assert code(Access("127.0.0.1"), origin=origin) == wanted
-    assert code(Access(EVERYWHERE, "k"), origin=origin, authorization="Bearer k") == wanted
+    assert code(ProxyAccess("127.0.0.1"), origin=origin) == wanted
+    assert code(ProxyAccess(EVERYWHERE, "k"), origin=origin, authorization="Bearer k") == wanted
 
 
 @pytest.mark.parametrize(
@@ -115,11 +115,11 @@ def test_of_pages_only_this_servers_own_asks(origin: str | None, wanted: str | N
 )
 def test_a_key_is_compared_whole(authorization: str, wanted: str | None) -> None:
     """What is no bearer token is no key; the page needs none."""
-    access = Access("127.0.0.1", "harbor")
+    access = ProxyAccess("127.0.0.1", "harbor")
     assert code(access, authorization=authorization) == wanted
     assert code(access, authorization=authorization, page=True) is None
 
 
 def test_without_a_key_any_will_do() -> None:
     """Clients of OpenAI's always send one."""
-    assert code(Access("127.0.0.1"), authorization="Bearer whatever") is None
+    assert code(ProxyAccess("127.0.0.1"), authorization="Bearer whatever") is None

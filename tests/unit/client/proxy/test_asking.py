@@ -40,7 +40,7 @@ def test_what_is_no_request_is_refused(body: bytes, words: str) -> None:
 def test_only_true_is_a_stream(stream: str, *, wanted: bool) -> None:
     """The body stays as it came."""
     body = f'{{"model": "demo",  "messages": null, "stream": {stream}}}'.encode()
-    assert asking.read(body, "messages") == asking.Asked("demo", body, wanted)
+    assert asking.read(body, "messages") == asking.AskedService("demo", body, wanted)
 
 
 @pytest.mark.parametrize(
