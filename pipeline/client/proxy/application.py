@@ -168,6 +168,9 @@ class Application:
             except Refused as refused:
                 status = str(refused.answer.status)
                 raise
+            except web.HTTPException as error:
+                status = str(error.status)
+                raise
             except SealiftError as error:
                 status = f"{openai_errors.of(error).status} {type(error).__name__}"
                 raise

@@ -507,6 +507,7 @@ def test_a_request_may_be_as_large_as_the_endpoint_takes() -> None:
         status, document = await here.post(sized(asking.LARGEST + 1))
         assert status == 413
         assert "25 MiB" in document["error"]["message"]
+        assert here.log[-1] == f"{CHATS}  -  413  0.00 s"
 
     run(test)
 
