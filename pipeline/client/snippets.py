@@ -11,13 +11,14 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
 
+from pipeline.client import ways_in
 from pipeline.client.proxy import PORT
 from pipeline.gguf import questions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.client.service_endpoint import ServiceEndpoint
+    from pipeline.client.endpoint import ServiceEndpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,6 @@ _ANSWERS: Final = {
     questions.INPUT: 'answer["data"][0]["embedding"]',
     questions.QUERY: 'answer["results"]',
 }
-_BODIES: Final = {
-    questions.MESSAGES: '{"messages": [{"role": "user", "content": "$question"}]}',
-    questions.PROMPT: '{"prompt": "$question"}',
-    questions.INPUT: '{"input": "$question"}',
-    questions.QUERY: '{"query": "$question", "documents": ["$question", "Interest rates rose."]}',
-}
-QUESTION: Final = "What does a sealift do?"
 
 
 PROXY: Final = f"http://127.0.0.1:{PORT}"
@@ -64,16 +58,20 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY)
         region: it is in.
         runtime: the URL of SageMaker's runtime, which the SDKs are told where it is not what they take by themselves.
         proxy: the URL of `sealift proxy`.
+
+    Raises:
+        ValueError: what is to be a name is none.
     """
-    told = runtime != aws_runtime(region)
-    body = Template(_BODIES[endpoint.form]).substitute(question=QUESTION)
+    ways_in.must_be_names(endpoint.service, endpoint.name, region)
+    told = runtime != ways_in.aws_runtime(region)
+    body = ways_in.body(endpoint.form)
     names = {
         "endpoint": endpoint.name,
         "service": endpoint.service,
         "region": region,
         "runtime": runtime,
         "proxy": proxy,
-        "question": QUESTION,
+        "question": ways_in.QUESTION,
         "body": body,
         "json": body,
         "answer": _ANSWERS[endpoint.form],
@@ -86,11 +84,11 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY)
     found = [Snippet("boto3", "boto3", _filled("boto3.py", names), needs="boto3")]
     if endpoint.form == questions.MESSAGES:
         by = "by SageMaker's OpenAI route" if endpoint.streams else "by requests that are signed"
-        way = "" if endpoint.streams else "-signed"
+        way, signing = ("", "") if endpoint.streams else ("-signed", " httpx boto3")
         openai, langchain = (_filled(f"{name}{way}.py", names) for name in ("openai", "langchain"))
         found += [
-            Snippet("openai", f"the OpenAI SDK, {by}", openai, needs="openai"),
-            Snippet("langchain", f"LangChain, {by}", langchain, needs="langchain-openai"),
+            Snippet("openai", f"the OpenAI SDK, {by}", openai, needs=f"openai{signing}"),
+            Snippet("langchain", f"LangChain, {by}", langchain, needs=f"langchain-openai{signing}"),
             Snippet("litellm", "LiteLLM", _filled("litellm.py", names), needs="litellm boto3"),
         ]
     if endpoint.form in _BY_PROXY:
@@ -108,9 +106,3 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY)
 
 def _filled(name: str, names: Mapping[str, str]) -> str:
     return Template((TEMPLATES / f"{name}.txt").read_text(encoding="utf-8")).substitute(names)
-
-
-def aws_runtime(region: str) -> str:
-    """Return the URL of SageMaker's runtime in a region."""
-    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return f"https://runtime.sagemaker.{region}.{suffix}"
