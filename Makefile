@@ -29,7 +29,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix llama-server load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits bench-slots bench-soak server-tests image-test bench-image
+.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix llama-server load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits bench-slots bench-soak server-tests image-test bench-image bench-proxy
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -266,6 +266,13 @@ BENCH_IMAGE ?=
 bench-image: $(VENV)/.ready $(SERVER).json ## our image against buildah, a model's layer against cp, cold starts and memory
 	@$(BIN)/python -m tools.image_test
 	$(BIN)/python -m benchmarks.bench_image $(BENCH_IMAGE)
+
+# BENCH_PROXY='--rounds 2 --row 500' takes half a minute.
+BENCH_PROXY ?=
+
+bench-proxy: $(VENV)/.ready ## what `sealift proxy` adds to a call, 10,000 calls in a row and by 100 callers, and its memory
+	@mkdir -p $(CACHE)/bench
+	$(BIN)/python -m benchmarks.bench_proxy --json $(CACHE)/bench/proxy.json $(BENCH_PROXY)
 
 bench-contract: $(CONTRACT)/.ready
 	$(BIN)/python benchmarks/bench_contract.py

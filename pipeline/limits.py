@@ -6,6 +6,7 @@ Sources, by short name:
     boto-model   the service model that botocore ships (`sagemaker`, shape `ProductionVariantServerlessConfig`)
     serverless   https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
     invoke       https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-invoke.html
+    realtime     https://docs.aws.amazon.com/sagemaker/latest/dg/realtime-endpoints.html
     observed     the text of ResourceLimitExceeded on ordinary accounts; AWS does not document these figures
     asked        the deployment checklist that Sealift executes
     ours         chosen here, so that nothing is read without end
@@ -46,6 +47,8 @@ ARCHIVE_SIZE: Final = Limit(10 * GiB, "bytes of model archive", "asked")
 """Asked are 10 GB; AWS, which says the same of an image, refuses one of more than 10,737,418,240 bytes."""
 STARTUP_S: Final = Limit(180, "seconds from the start of the download to a 200 from /ping", "invoke")
 INVOCATION_S: Final = Limit(60, "seconds for the container to answer /invocations", "invoke")
+SERVERLESS_REQUEST: Final = Limit(4 * MiB, "bytes of a request to a serverless endpoint", "invoke")
+INSTANCE_REQUEST: Final = Limit(25 * MiB, "bytes of a request to an endpoint on instances", "realtime")
 TIMEOUT_S: Final = Limit(300, "seconds, the upper end of the checklist's time-out setting", "asked")
 
 VOLUME_GB: Final = Limit(512, "GB of an instance's volume", "boto-model")

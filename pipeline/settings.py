@@ -305,6 +305,11 @@ def certificates() -> str | None:
     return os.environ.get("AWS_CA_BUNDLE") or None
 
 
+def proxy_key() -> str | None:
+    """Return the key that clients of `sealift proxy` must have (SEALIFT_PROXY_KEY); None for none."""
+    return os.environ.get("SEALIFT_PROXY_KEY") or None
+
+
 def proxy(url: str) -> str | None:
     """Return the proxy that a URL is asked through (HTTPS_PROXY, HTTP_PROXY, but NO_PROXY), None for none."""
     from urllib import request

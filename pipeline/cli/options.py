@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+from pipeline.client.proxy import PORT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -467,7 +469,7 @@ class ConnectOptions(StackedOptions):
     only: str | None = _option(
         "--only",
         metavar="NAME",
-        help="this one alone, with nothing else: boto3, openai, langchain, litellm, curl, lambda",
+        help="this one alone, with nothing else: boto3, openai, langchain, litellm, openai-proxy, curl, lambda",
     )
 
 
@@ -481,6 +483,28 @@ class TokenOptions(AccountOptions):
         default=12.0,
         metavar="N",
         help="how long it is good, 12 at most (default: 12)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyOptions(StackedOptions):
+    """Of `sealift proxy`."""
+
+    stack: str | None = _stack(help="only services of this stack (default: of any stack of the account)")
+    host: str = _option(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="where to listen (default: 127.0.0.1); one that other machines reach wants a key",
+    )
+    port: int = _option(
+        "--port", type=int, default=PORT, metavar="PORT", help=f"default: {PORT}; 0 for any that is free"
+    )
+    api_key: str | None = _option(
+        "--api-key",
+        metavar="KEY",
+        help="what clients must have as their API key (default: SEALIFT_PROXY_KEY, which no list of processes shows; "
+        "none)",
     )
 
 

@@ -346,6 +346,14 @@ def program() -> CommandGroup:
             options.TokenOptions,
             examples=("sealift token --hours 1",),
         ),
+        LeafCommand(
+            "proxy",
+            "serve every service to OpenAI's clients on this machine, with a page to try them",
+            "proxy:proxy",
+            options.ProxyOptions,
+            examples=("sealift proxy", "sealift proxy --stack harbour --port 8000"),
+            extra="proxy",
+        ),
     )
     looking = (
         LeafCommand(

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 240
 """A cold start takes 180 s at most, and an answer 60."""
 LOOK_S: Final = 1.0
+PASSING: Final = (ModelNotReady, Throttled, NotYetVisible)
+"""What is waited for."""
 _JSON: Final = "application/json"
 _SHOWN: Final = 1000
 """Bytes of a container's words."""
@@ -48,7 +50,7 @@ def invoke(clients: Clients, endpoint: str, body: Mapping[str, Any]) -> bytes:
         ModelNotReady: the container is starting; Throttled: it is busy; NotYetVisible: there is no such endpoint.
         RequestRejected: the container calls the request wrong; EndpointFailed: it failed.
     """
-    with _told(endpoint):
+    with told(endpoint):
         response = clients.sagemaker_runtime.invoke_endpoint(
             EndpointName=endpoint, ContentType=_JSON, Accept=_JSON, Body=json.dumps(body).encode()
         )
@@ -74,7 +76,7 @@ def stream_bytes(clients: Clients, endpoint: str, body: Mapping[str, Any]) -> Ge
     Raises:
         as `invoke` does.
     """
-    with _told(endpoint):
+    with told(endpoint):
         response = clients.sagemaker_runtime.invoke_endpoint_with_response_stream(
             EndpointName=endpoint,
             ContentType=_JSON,
@@ -102,14 +104,14 @@ def patiently(step: Callable[[], R], *, sleep: Callable[[float], None], now: Cal
     while True:
         try:
             return step()
-        except (ModelNotReady, Throttled, NotYetVisible):
+        except PASSING:
             if now() > deadline:
                 raise
             sleep(LOOK_S)
 
 
 @contextmanager
-def _told(endpoint: str) -> Iterator[None]:
+def told(endpoint: str) -> Iterator[None]:
     """Raise what AWS and the container said in the block as errors of ours."""
     try:
         yield

@@ -53,7 +53,7 @@ def find(clients: Clients, service: str, stack: str | None) -> ServiceEndpoint:
             "a service that was deployed",
             f"`sealift status` lists them{executions.slip(clients.stepfunctions, service, stack)}",
         )
-    called = {_called(clients, one) for one in service_status.callers(found)}
+    called = {called_by(clients, one) for one in service_status.callers(found)}
     now = choose(found, {one for one in called if one})
     if now is None or not now.endpoint:
         raise _refused(
@@ -78,7 +78,7 @@ def find(clients: Clients, service: str, stack: str | None) -> ServiceEndpoint:
     return ServiceEndpoint(service, now.endpoint, streams=not serverless, form=_form(clients, now))
 
 
-def _called(clients: Clients, who: Consumer) -> str:
+def called_by(clients: Clients, who: Consumer) -> str:
     """Return the endpoint that a consumer calls; empty where that cannot be told."""
     qualifier: Mapping[str, str] = {"Qualifier": who["alias"]} if who["alias"] else {}
     try:

@@ -12,6 +12,7 @@ from string import Template
 from typing import TYPE_CHECKING, Final
 
 from pipeline.client import ways_in
+from pipeline.client.proxy import PORT
 from pipeline.gguf import questions
 
 if TYPE_CHECKING:
@@ -43,13 +44,20 @@ _ANSWERS: Final = {
 }
 
 
-def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, ...]:
+PROXY: Final = f"http://127.0.0.1:{PORT}"
+"""Where `sealift proxy` listens unless it is told otherwise."""
+_BY_PROXY: Final = frozenset({questions.MESSAGES, questions.PROMPT, questions.INPUT})
+"""The forms that the OpenAI SDK has a call for."""
+
+
+def of(endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY) -> tuple[Snippet, ...]:
     """Return the pieces of code that ask an endpoint.
 
     Args:
         endpoint: the one that serves.
         region: it is in.
         runtime: the URL of SageMaker's runtime, which the SDKs are told where it is not what they take by themselves.
+        proxy: the URL of `sealift proxy`.
 
     Raises:
         ValueError: what is to be a name is none.
@@ -62,6 +70,7 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, .
         "service": endpoint.service,
         "region": region,
         "runtime": runtime,
+        "proxy": proxy,
         "question": ways_in.QUESTION,
         "body": body,
         "json": body,
@@ -82,6 +91,12 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, .
             Snippet("langchain", f"LangChain, {by}", langchain, needs=f"langchain-openai{signing}"),
             Snippet("litellm", "LiteLLM", _filled("litellm.py", names), needs="litellm boto3"),
         ]
+    if endpoint.form in _BY_PROXY:
+        by_proxy = _filled(f"openai-proxy-{endpoint.form}.py", names)
+        title = (
+            f"the OpenAI SDK, by `sealift proxy --port {proxy.rpartition(':')[2]}`, whichever endpoint serves"
+        )
+        found.append(Snippet("openai-proxy", title, by_proxy, needs="openai"))
     found += [
         Snippet("curl", "curl 7.75 or newer", _filled("curl.sh", names), "sh"),
         Snippet("lambda", "a Lambda's environment", _filled("lambda.sh", names), "sh"),

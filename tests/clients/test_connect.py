@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from local_cloud.cloud import LocalCloud
 
+KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 CONSUMERS = pages.TOP / ".cache" / "consumers" / "bin" / "python"
 HOSTINGS = {
     "serverless": {"consumer": None},
@@ -39,11 +41,20 @@ def pieces(
     ended = Deployments(running_cloud).upload(archive, service, given)
     assert ended.status == "SUCCEEDED", ended.cause
     endpoint = service_endpoint.find(running_cloud.clients, service, None)
-    yield {one.name: one.code for one in snippets.of(endpoint, "us-east-1", running_cloud.url)}
+    command = [sys.executable, "-m", "sealift", "proxy", "--port", "0", "--json", "--quiet"]
+    environment = {**KEYS, "AWS_ENDPOINT_URL": running_cloud.url, "AWS_REGION": "us-east-1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment, cwd=pages.TOP
+    ) as process:
+        assert process.stdout is not None
+        proxy = json.loads(process.stdout.readline())["url"]
+        found = snippets.of(endpoint, "us-east-1", running_cloud.url, proxy)
+        yield {one.name: one.code for one in found}
+        process.terminate()
     running_cloud.clients.sagemaker.delete_endpoint(EndpointName=endpoint.name)
 
 
-@pytest.mark.parametrize("name", ["openai", "langchain", "litellm"])
+@pytest.mark.parametrize("name", ["openai", "langchain", "litellm", "openai-proxy"])
 def test_a_library_runs_what_is_printed_for_it(pieces: dict[str, str], tmp_path: Path, name: str) -> None:
     """Unchanged, with nothing but credentials in its environment; the model's sentence comes out."""
     assert CONSUMERS.is_file(), f"no {CONSUMERS}; wanted the libraries there: run `make clients`"
@@ -53,8 +64,7 @@ def test_a_library_runs_what_is_printed_for_it(pieces: dict[str, str], tmp_path:
         env={
             "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
             "HOME": str(tmp_path),
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
+            **KEYS,
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_LOG": "CRITICAL",
         },

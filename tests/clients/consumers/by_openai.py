@@ -398,14 +398,18 @@ def errors(site: Site) -> Calls:
     }
 
 
+def beside_chats(site: Site, url: str) -> OpenAI:
+    """Return the client for what SageMaker's OpenAI route has no path for."""
+    if not site.signed:
+        return OpenAI(base_url=site.base_url, api_key=site.token, max_retries=0)
+    return OpenAI(
+        base_url=site.runtime_url, api_key="none", max_retries=0, http_client=httpx.Client(auth=Signed(url))
+    )
+
+
 def invocations(site: Site) -> Calls:
     """Return the calls that SageMaker's OpenAI route has no path for, sent to InvokeEndpoint."""
-    client = OpenAI(
-        base_url=site.runtime_url,
-        api_key="none",
-        max_retries=0,
-        http_client=httpx.Client(auth=Signed(site.invocations)),
-    )
+    client = beside_chats(site, site.invocations)
     prompt = "What does a"
 
     def complete(**more: Any) -> Any:
@@ -499,14 +503,15 @@ def invocations(site: Site) -> Calls:
 def embeddings(site: Site) -> Calls:
     """Return the calls to a model that embeds."""
     url = site.invocations.replace(site.endpoint, site.embedder or site.endpoint)
-    client = OpenAI(
-        base_url=site.runtime_url, api_key="none", max_retries=0, http_client=httpx.Client(auth=Signed(url))
-    )
+    client = beside_chats(site, url)
     texts = ["hello harbour", "the night tide", "hello harbour"]
 
     def embed(**more: Any) -> list[list[float]]:
         return [
-            one.embedding for one in client.embeddings.create(**{"model": "m", "input": texts, **more}).data
+            one.embedding
+            for one in client.embeddings.create(
+                **{"model": site.embedding_model, "input": texts, **more}
+            ).data
         ]
 
     def several() -> None:
@@ -523,7 +528,9 @@ def embeddings(site: Site) -> Calls:
         "embedding: float and base64": numbers,
         "embedding: dimensions": lambda: check(len(embed(dimensions=16)[0]) == 16),
         "embedding: a chat is refused": raises(
-            openai.APIStatusError, lambda: client.chat.completions.create(messages=USER, **COLD), "embed"
+            openai.APIStatusError,
+            lambda: client.chat.completions.create(messages=USER, **{**COLD, "model": site.embedding_model}),
+            "embed",
         ),
     }
 

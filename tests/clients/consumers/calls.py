@@ -31,13 +31,17 @@ LONGEST = 200
 """Tokens for an answer that is held to a schema, so that one that does not end is told and not waited for."""
 
 
+_RUNNER = asyncio.Runner()
+"""One event loop for all calls, as in a program: libraries keep connections from one call to the next."""
+
+
 @dataclass(frozen=True)
 class Site:
     """One endpoint, and where it is called."""
 
     container: str
     base_url: str
-    """SageMaker's OpenAI route to it."""
+    """SageMaker's OpenAI route to it, or a proxy's."""
     token: str
     """A bearer token for that route."""
     runtime_url: str
@@ -45,6 +49,10 @@ class Site:
     endpoint: str
     embedder: str | None
     """The endpoint of the same container with a model that embeds; None where there is none."""
+    signed: bool = True
+    """Whether all but chats goes to InvokeEndpoint, signed; else `base_url` has OpenAI's other paths too."""
+    embedding_model: str = "m"
+    """What the model that embeds is called."""
 
     @property
     def invocations(self) -> str:
@@ -101,7 +109,7 @@ def outcome(call: Call) -> str | None:
 
 
 def _run(coroutine: Coroutine[Any, Any, object]) -> None:
-    asyncio.run(asyncio.wait_for(coroutine, 120))
+    _RUNNER.run(asyncio.wait_for(coroutine, 120))
 
 
 def report(calls_of: Callable[[Site], Calls]) -> None:

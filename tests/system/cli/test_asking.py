@@ -138,7 +138,7 @@ def test_what_is_printed_to_paste_asks_the_service(
     deployed(deployments, archive, "quay", **fields)
     _, out, _ = sealift("connect", "quay", "--json")
     found = {one["name"]: one["code"] for one in json.loads(out)["snippets"]}
-    assert set(found) == {"boto3", "openai", "langchain", "litellm", "curl", "lambda"}
+    assert set(found) == {"boto3", "openai", "langchain", "litellm", "openai-proxy", "curl", "lambda"}
     assert ("openai/v1" in found["openai"]) is bool(fields)
 
     status, out, _ = sealift("status", "quay")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from botocore.exceptions import ClientError
-from playwright.sync_api import sync_playwright
 
 from local_cloud.cloud import LocalCloud
 from pipeline.operations.execution_history import Execution
 from pipeline.report import document, page, source
 from pipeline.sizing import pricing
+from tests.browser import DESKTOP, PHONE, browser  # noqa: F401 a fixture
 from tests.system.cli.test_command_line import sealift
 from tests.system.conftest import WAIT_S, Deployments, _empty
 from tests.system.rollout.test_capacity import WRONG
@@ -25,17 +24,6 @@ from tests.system.workflow.test_deployment import settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PHONE, DESKTOP = (375, 812), (1280, 900)
 
 
 @dataclass(frozen=True)
@@ -182,17 +170,6 @@ def test_the_command_makes_the_report_of_any_execution(
 # ------------------------------------------------------------------------------ a browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start the browser of this machine."""
-    if BROWSER is None:
-        pytest.skip("no browser is here: `make browser` installs one as root, else install chromium")
-    with sync_playwright() as player:
-        started = player.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        yield started
-        started.close()
-
-
 @dataclass
 class Opened:
     """A page in the browser, and all that it asked for and complained about."""
@@ -202,7 +179,12 @@ class Opened:
     complaints: list[str]
 
 
-def opened(browser: Browser, path: Path, size: tuple[int, int], scheme: str) -> Opened:
+def opened(
+    browser: Browser,  # noqa: F811 the fixture from above
+    path: Path,
+    size: tuple[int, int],
+    scheme: str,
+) -> Opened:
     """Open a file as a screen of this size would."""
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]},
@@ -224,7 +206,7 @@ def opened(browser: Browser, path: Path, size: tuple[int, int], scheme: str) -> 
 @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "ABORTED"])
 def test_a_browser_reads_it(
     *,
-    browser: Browser,
+    browser: Browser,  # noqa: F811 the fixture from above
     reported: dict[str, Reported],
     tmp_path: Path,
     status: str,
@@ -268,7 +250,9 @@ def document_of(one: Reported) -> str:
 
 
 def test_the_diagnosis_is_on_the_first_screen_of_a_phone(
-    browser: Browser, reported: dict[str, Reported], tmp_path: Path
+    browser: Browser,  # noqa: F811 the fixture from above
+    reported: dict[str, Reported],
+    tmp_path: Path,
 ) -> None:
     """Whoever gets the page sent sees at once that it failed and what happened."""
     path = tmp_path / "report.html"
