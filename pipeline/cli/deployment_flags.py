@@ -1,8 +1,8 @@
 """What the command line's options say of a deployment: settings as `deployment.json` has them, and whose word counts.
 
-Owns the way between an option and its field, in both directions: settings of the options that were given, and problems of
-those settings in the options' own names. Which option sets which field stands with the option. An option wins over a file;
-where the two differ, that is told. Pure. Refuses to judge a value: the request's own checks do.
+Owns the way between an option and its field, in both directions: settings of the options that were given, and problems
+of those settings in the options' own names. Which option sets which field stands with the option. An option wins over a
+file; where the two differ, that is told. Pure. Refuses to judge a value: the request's own checks do.
 """
 
 from __future__ import annotations

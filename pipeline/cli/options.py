@@ -23,8 +23,8 @@ OWN, DEPLOYMENT, STACK, ACCOUNT, COMMON = range(5)
 """Where an option stands in the help: with its command's, behind those, or with those that every command has."""
 SETS: Final = "sets"
 FLAG: Final = "flag"
-"""The keys, among what a field says of itself, of the setting of a deployment that its option sets, as a dotted path, and
-of what the option is called."""
+"""The keys, among what a field says of itself, of the setting of a deployment that its option sets, as a dotted path,
+and of what the option is called."""
 
 
 class _Name(click.ParamType[Any]):
@@ -167,7 +167,7 @@ class CompanionOptions(AccountOptions):
 class DeploymentOptions(CommonOptions):
     """What of a deployment's settings a command line can say: each option sets the field of `deployment.json` it names.
 
-    They win over any file. `pipeline.cli.deployment_flags` makes settings of them; a field is None where it was not given.
+    They win over any file. `pipeline.cli.deployment_flags` makes settings of them; what was not given is None.
     """
 
     prompt: tuple[str, ...] = _setting(
@@ -204,7 +204,10 @@ class DeploymentOptions(CommonOptions):
         "account's)",
     )
     instance_type: str | None = _setting(
-        "instance_type", "--instance-type", metavar="TYPE", help="instance type (default: the cheapest that holds)"
+        "instance_type",
+        "--instance-type",
+        metavar="TYPE",
+        help="instance type (default: the cheapest that holds)",
     )
     allow_instances: bool | None = _setting(
         "allow_instances",

@@ -1,7 +1,7 @@
 """What a push would make, change and cost, before anything of it is done.
 
-`gather` looks at what the new deployment meets, `lines` says it; between them is data. Refuses to change anything, and to
-know what only the upload gives: the digits of a name, and what others do meanwhile.
+`gather` looks at what the new deployment meets, `lines` says it; between them is data. Refuses to change anything, and
+to know what only the upload gives: the digits of a name, and what others do meanwhile.
 """
 
 from __future__ import annotations
@@ -208,7 +208,10 @@ def lines(facts: Rehearsal) -> Iterator[tuple[str, str]]:
     """Yield what a person is told: a word for what it is about, and the text."""
     yield "account", f"{facts.account_id}, {facts.region}, stack {facts.stack}"
     if facts.stack_is_new:
-        yield "deploy", f"the stack {facts.stack}, which is not there yet: `sealift deploy --dry-run` shows what of"
+        yield (
+            "deploy",
+            f"the stack {facts.stack}, which is not there yet: `sealift deploy --dry-run` shows what of",
+        )
     for one in facts.uploads:
         size = f"{one.bytes / MiB:,.1f} MiB" if one.bytes >= MiB / 10 else f"{one.bytes:,} bytes"
         yield "upload", f"{size} to {one.place}"

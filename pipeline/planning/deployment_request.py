@@ -65,7 +65,7 @@ def check_settings(settings: Any, name: str, check: Check = DEPLOYMENT_JSON) -> 
 
 
 def merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings of several sources as one, field by field, later ones winning, by the names that fields have now."""
+    """Return settings of several sources as one, field by field, later ones winning, by the names of now."""
     return _merge(*(_opted_out(_renamed(source)) for source in sources))
 
 
@@ -166,8 +166,8 @@ def _renamed(source: Any) -> Any:
 
 def _opted_out(source: Mapping[str, Any]) -> dict[str, Any]:
     """Return a source whose null consumer is said: "none" where the sources before it name one."""
-    nobody = {"consumer": []} if "consumer" in source and source["consumer"] is None else {}
-    return {**source, **nobody}
+    opted_out = "consumer" in source and source["consumer"] is None
+    return {**source, **({"consumer": []} if opted_out else {})}
 
 
 def _merge(*documents: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The files that `sealift init` writes: a first `deployment.json`, and the JSON Schema that says what may stand in it.
+"""The files that `sealift init` writes: a first `deployment.json`, and the JSON Schema of what may stand in it.
 
-JSON has no comments. What a field means, may be and is by default is in `request_fields` already; `schema` says the same in
-the form that editors show beside a field while it is typed. Pure. Refuses to write a file.
+JSON has no comments. What a field means, may be and is by default is in `request_fields` already; `schema` says the
+same in the form that editors show beside a field while it is typed. Pure. Refuses to write a file.
 """
 
 from __future__ import annotations
@@ -33,21 +33,8 @@ def schema() -> dict[str, Any]:
 def _described(check: Check) -> dict[str, Any]:
     """Return what a check accepts, as JSON Schema; as far as that can say it."""
     match check:
-        case checks.Text():
-            longest = {} if check.max_length is None else {"maxLength": check.max_length}
-            anything = check.pattern == checks.Text().pattern
-            return {"type": "string", **({"minLength": 1} if anything else {"pattern": f"^(?:{check.pattern})$"}), **longest}
-        case checks.Boolean():
-            return {"type": "boolean"}
-        case checks.Integer():
-            steps = {"multipleOf": check.step} if check.step > 1 else {}
-            return {"type": "integer", "minimum": check.low, "maximum": check.high, **steps}
-        case checks.Number():
-            return {"type": "number", "minimum": check.low, "maximum": check.high}
-        case checks.OneOf():
-            return {"enum": list(check.values)}
-        case checks.Pattern():
-            return {"type": "string", "format": "regex"}
+        case checks.Object():
+            return _object(check)
         case checks.ListOf():
             bounds = {"minItems": check.low, "maxItems": check.high}
             return {"type": "array", "items": _described(check.item), **bounds}
@@ -56,8 +43,28 @@ def _described(check: Check) -> dict[str, Any]:
             return {"anyOf": [_described(check.item), several]}
         case checks.AnyObject():
             return {"type": "object"}
-        case checks.Object():
-            return _object(check)
+        case checks.OneOf():
+            return {"enum": list(check.values)}
+    return _value(check)
+
+
+def _value(check: Check) -> dict[str, Any]:
+    """Return the same of a check of one number, text, or yes and no."""
+    match check:
+        case checks.Text():
+            anything = check.pattern == checks.Text().pattern
+            kind = {"minLength": 1} if anything else {"pattern": f"^(?:{check.pattern})$"}
+            longest = {} if check.max_length is None else {"maxLength": check.max_length}
+            return {"type": "string", **kind, **longest}
+        case checks.Pattern():
+            return {"type": "string", "format": "regex"}
+        case checks.Boolean():
+            return {"type": "boolean"}
+        case checks.Integer():
+            steps = {"multipleOf": check.step} if check.step > 1 else {}
+            return {"type": "integer", "minimum": check.low, "maximum": check.high, **steps}
+        case checks.Number():
+            return {"type": "number", "minimum": check.low, "maximum": check.high}
     raise AssertionError(f"{type(check).__name__}: no JSON Schema")
 
 
@@ -95,9 +102,13 @@ def _or_null(accepted: dict[str, Any]) -> dict[str, Any]:
 
 
 def first(
-    *, hosting: str = SERVERLESS, instance_type: str | None = None, context: int | None = None, form: str | None = None
+    *,
+    hosting: str = SERVERLESS,
+    instance_type: str | None = None,
+    context: int | None = None,
+    form: str | None = None,
 ) -> dict[str, Any]:
-    """Return a first `deployment.json`: what people change most, each with what it is without; null where that is planned.
+    """Return a first `deployment.json`: what people change most, as it is without them; null where that is planned.
 
     Args:
         hosting: where the model fits.
@@ -133,7 +144,9 @@ def _default(check: checks.Object, name: str) -> Any:
     return check.fields[name].default
 
 
-def explained(settings: Mapping[str, Any], check: checks.Object = DEPLOYMENT_JSON, outer: str = "") -> Iterator[tuple[str, str]]:
+def explained(
+    settings: Mapping[str, Any], check: checks.Object = DEPLOYMENT_JSON, outer: str = ""
+) -> Iterator[tuple[str, str]]:
     """Yield, for each setting of a document, its dotted path and what it means."""
     for name, value in settings.items():
         known = check.fields.get(name)

@@ -1,9 +1,9 @@
 """A model as the archive that `pack` would make of it, read from any place and never written.
 
 Owns the bytes of that archive as a function of the model's files: tar headers and stored blocks are laid between the
-weights as they are read, so that an upload needs no second copy on the disk, and a part of it can be read again. It holds no
-inference code: what is deployed gets the stack's own (`assembly`), and without any the bytes hang on the model alone, so
-that an upload is resumed and recognized across releases. Refuses to judge what is in it.
+weights as they are read, so that an upload needs no second copy on the disk, and a part of it can be read again. It
+holds no inference code: what is deployed gets the stack's own (`assembly`), and without any the bytes hang on the model
+alone, so that an upload is resumed and recognized across releases. Refuses to judge what is in it.
 """
 
 from __future__ import annotations
@@ -49,20 +49,17 @@ class PackedSource:
     def __init__(self, name: str, files: Sequence[tuple[str, Source]]) -> None:
         self.name = name
         self.identity: dict[str, str] = {}
-        self._files = tuple(files)
+        self.bytes_read = 0
+        self._lock = Lock()
         behind = archive_end(code_part({}))
         seam = stored_seam([(path, source.size) for path, source in files], behind)
-        self._contents = [_StoredFile(source) for _, source in files]
         pieces: list[_Piece] = [_Bytes(deflate.gzip_header(seam.to_extra()))]
         summed: list[_Plain] = []
-        for (path, source), content in zip(files, self._contents, strict=True):
-            for plain in (tar_header(path, source.size), content, padding(source.size)):
-                if isinstance(plain, _StoredFile):
-                    pieces.append(plain)
-                    summed.append(plain)
-                elif plain:
-                    pieces.append(_Bytes(b"".join(deflate.stored(plain))))
-                    summed.append(_Summed(len(plain), deflate.crc32(plain)))
+        for path, source in files:
+            content = _StoredFile(source)
+            for part in (_Known(tar_header(path, source.size)), content, _Known(padding(source.size))):
+                pieces.append(part)
+                summed.append(part)
         summed.append(_Summed(behind.plain_length, behind.crc))
         pieces += [_Bytes(behind.deflated), _Trailer(summed)]
         self._pieces = pieces
@@ -72,11 +69,6 @@ class PackedSource:
     def size(self) -> int:
         """Return its length in bytes."""
         return self._starts[-1]
-
-    @property
-    def bytes_read(self) -> int:
-        """Return how many bytes of the model's files were read so far."""
-        return sum(source.bytes_read for _, source in self._files)
 
     def read(self, start: int, length: int) -> bytes:
         """Return the `length` bytes from `start` on; fewer only where the archive ends.
@@ -92,7 +84,10 @@ class PackedSource:
             upto = min(end - begin, piece.size)
             found.append(piece.read(start - begin, upto))
             start, at = begin + upto, at + 1
-        return b"".join(found)
+        content = b"".join(found)
+        with self._lock:
+            self.bytes_read += len(content)
+        return content
 
 
 class _Piece(Protocol):
@@ -126,6 +121,18 @@ class _Bytes:
 
     def read(self, start: int, end: int) -> bytes:
         return self._content[start:end]
+
+
+class _Known(_Bytes):
+    """A few plain bytes in stored blocks; none at all where there is nothing to store."""
+
+    def __init__(self, plain: bytes) -> None:
+        super().__init__(b"".join(deflate.stored(plain)) if plain else b"")
+        self.plain_size = len(plain)
+        self._crc = deflate.crc32(plain)
+
+    def crc(self) -> int:
+        return self._crc
 
 
 class _Summed:

@@ -61,7 +61,7 @@ def archive_end(code: CodePart) -> ArchiveEnd:
 
 
 def stored_seam(files: Sequence[tuple[str, int]], behind: ArchiveEnd) -> Seam:
-    """Return where the code begins behind files in stored blocks, each header, content and padding in blocks of its own.
+    """Return where the code begins behind files in stored blocks; each header, content and padding has its own.
 
     Args:
         files: name and size of each, in their order.

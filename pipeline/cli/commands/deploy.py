@@ -92,7 +92,7 @@ def made(arguments: DeployOptions, clients: Clients, screen: Screen, *, brief: b
         asked = ImagePushOptions(repository=repository)
         return image.pushed(asked, image.connect, image.gather, clients, screen)
 
-    return made_of(arguments, clients, source, libraries, push, screen, brief=brief)
+    return made_of(arguments, clients, source, libraries, push, screen=screen, brief=brief)
 
 
 def run(
@@ -106,7 +106,7 @@ def run(
 ) -> int:
     """Deploy with the clients of an account, and print the outputs; takes what `made_of` does."""
     screen = Screen.of(arguments)
-    outcome = made_of(arguments, clients, source, libraries, push, screen, level=level)
+    outcome = made_of(arguments, clients, source, libraries, push, screen=screen, level=level)
     return concluded(outcome, arguments, screen)
 
 
@@ -116,8 +116,8 @@ def made_of(
     source: dict[str, Any],
     libraries: Callable[[], Mapping[str, bytes]],
     push: Push,
-    screen: Screen,
     *,
+    screen: Screen,
     level: int = bundles.SMALLEST,
     brief: bool = False,
 ) -> Outcome:

@@ -1,7 +1,7 @@
 """`sealift init`: a `deployment.json` to begin with, and beside it what lets an editor explain each of its fields.
 
-With a model, what suits it is read off its header and planned as a new stack would. Writes both files or none, and never
-over a file that is there.
+With a model, what suits it is read off its header and planned as a new stack would. Writes both files or none, and
+never over a file that is there.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def init(arguments: InitOptions) -> int:
         return 0
     if begun.told:
         screen.step(begun.told)
-    screen.say(f"wrote {path}: `sealift plan` and `sealift push` take it; null stands for what is planned, or the stack's")
+    screen.say(
+        f"wrote {path}: `sealift plan` and `sealift push` take it; null stands for what is planned, or the stack's"
+    )
     rows = list(settings_file.explained(begun.settings))
     width = max(len(name) for name, _ in rows)
     for name, meaning in rows:
@@ -89,11 +91,12 @@ def _of_model(name: str, screen: Screen) -> _Begun | None:
         context=header.context_length,
         form=questions.form(purpose.of(header), images.PROFILES[made.request.container].requests),
     )
-    told = f"{header.architecture}, {header.quantization}: fits {made.size}"
+    fits = f"fits {made.size}"
     if offer:
         cost = hourly_costs.price(offer.name, 1, offer.usd_per_hour)
-        told = f"{header.architecture}, {header.quantization}: too large for serverless; {cost}, whether anybody calls or not"
-    return _Begun(Path(files[0].name).parent, settings, told)
+        fits = f"too large for serverless; {cost}, whether anybody calls it or not"
+    kind = f"{header.architecture}, {header.quantization}"
+    return _Begun(Path(files[0].name).parent, settings, f"{kind}: {fits}")
 
 
 def _write(documents: Mapping[Path, dict[str, Any]]) -> None:
@@ -105,7 +108,13 @@ def _write(documents: Mapping[Path, dict[str, Any]]) -> None:
     contents = {path: json.dumps(document, indent=2) + "\n" for path, document in documents.items()}
     there = [path for path in contents if path.exists()]
     problems = [
-        Problem("FileThere", "it is there already", "a folder without one", "change it, or move it away", str(path))
+        Problem(
+            "FileThere",
+            "it is there already",
+            "a folder without one",
+            "change it, or move it away",
+            str(path),
+        )
         for path in there
         if path.name != settings_file.SCHEMA_NAME or path.read_text(encoding="utf-8") != contents[path]
     ]

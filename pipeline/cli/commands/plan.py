@@ -92,6 +92,8 @@ class PlanShown:
     notes: tuple[str, ...]
     containers: tuple[ContainerNeed, ...] = ()
     """What it would need in each container on serverless, the smallest first."""
+    set_aside: tuple[Problem, ...] = ()
+    """Of the archive's problems, that it is none yet: a note here, and in the way of an upload."""
 
     @property
     def hosting(self) -> str:
@@ -207,7 +209,9 @@ def plan(arguments: PlanOptions) -> int:
             stack=arguments.stack,
         )
     except InvalidInput as refusal:
-        wrong = Misuse if all(one.where == deployment_flags.COMMAND for one in refusal.problems) else InvalidInput
+        wrong = (
+            Misuse if all(one.where == deployment_flags.COMMAND for one in refusal.problems) else InvalidInput
+        )
         problems = [deployment_flags.by_flag(one) for one in refusal.problems]
         raise wrong(refusal.subject, problems) from refusal
     seconds = monotonic() - begun
@@ -266,8 +270,7 @@ def without_stack(
     Raises:
         InvalidInput: with every mistake in them.
     """
-    stack = {**_defaults(images.AUTO, None), "image_uri": ""}
-    asked = _request({"archive": _location(files[0]), **fields}, beside, stack, names)
+    asked = _request({"archive": _location(files[0]), **fields}, beside, _defaults(images.AUTO, None), names)
     return judge(files, preflight.assumed(asked).request, datetime.now(UTC).date())
 
 
@@ -350,11 +353,11 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
         return PlanShown(report, request, None, ())
     model, extracted, notes = _whole(report, report.model.header)
     bare = report.format == "gguf" and request.hosting != SERVERLESS
+    set_aside: tuple[Problem, ...] = ()
     if report.format == "gguf" and not bare:
         # Whether it fits is worth knowing before it is packed.
-        notes += tuple(
-            f"{problem.seen}: {problem.fix}" for problem in report.problems if problem.error == BARE
-        )
+        set_aside = tuple(problem for problem in report.problems if problem.error == BARE)
+        notes += tuple(f"{problem.seen}: {problem.fix}" for problem in set_aside)
         report = replace(report, problems=tuple(one for one in report.problems if one.error != BARE))
     if not report.complete and report.format == "tar.gz" and images.PROFILES[request.container].companions:
         notes += (_BEHIND,)
@@ -364,7 +367,7 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
     said = plan_notes.notes(request, model, today, choice.hosting)
     said += plan_notes.instance_notes(request, choice.needed, choice.offers)
     said += choice.needed.warnings if choice.hosting == SERVERLESS else ()
-    return PlanShown(report, request, choice, (*notes, *said), needs)
+    return PlanShown(report, request, choice, (*notes, *said), needs, set_aside)
 
 
 def _only_instances(request: Request) -> bool:
@@ -409,9 +412,7 @@ _BEHIND: Final = (
 _PACKED: Final = "a bare GGUF: `sealift push` packs it while it is uploaded"
 
 
-def _request(
-    document: dict[str, Any], beside: Any, stack: StackDefaults, names: tuple[str, str]
-) -> Request:
+def _request(document: dict[str, Any], beside: Any, stack: StackDefaults, names: tuple[str, str]) -> Request:
     """Return the request that an input and the settings beside the archive make.
 
     Args:

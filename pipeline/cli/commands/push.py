@@ -1,9 +1,9 @@
-"""`sealift push`: a model from this machine to a running endpoint that has answered, checked before a byte of it is sent.
+"""`sealift push`: a model from this machine to an endpoint that has answered, checked before a byte of it is sent.
 
-Arguments and settings, credentials, the stack (made here where there is none, after a yes), the consumers, the plan by the
-model's header, an archive as a whole, and only then the upload: each by the rules of the workflow's own states. A bare
-GGUF is packed while it is uploaded, without a copy on the disk; to an instance it goes as it is. The upload goes in several
-parts at a time, and one that was cut off is gone on with by the same command. A dry run ends before it.
+Arguments and settings, credentials, the stack (made here where there is none, after a yes), the consumers, the plan by
+the model's header, an archive as a whole, and only then the upload: each by the rules of the workflow's own states. A
+bare GGUF is packed while it is uploaded, without a copy on the disk; to an instance it goes as it is. The upload goes
+in several parts at a time, and one that was cut off is gone on with by the same command. A dry run ends before it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ from pipeline.cli.options import DeployOptions
 from pipeline.cli.rehearsal import Upload
 from pipeline.cli.screen import Progress, Screen, progress_text, rate_of
 from pipeline.errors import InvalidInput, PermanentError, Problem, SealiftError, ServiceUnavailable
-from pipeline.hosting import INSTANCE, SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import executions
 from pipeline.operations.waits import span
@@ -75,7 +74,7 @@ class _File:
     """Whether it is as `sealift pack` writes it: then S3's checksum alone verifies what was read here."""
 
 
-class _Told:
+class Told:
     """Who is told how it goes: a person on the screen, or a machine by events."""
 
     def __init__(self, arguments: PushOptions) -> None:
@@ -161,17 +160,25 @@ class _Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chosen:
+class _Ready:
     """What will be uploaded, and how the deployment reads."""
 
+    stack: preflight.Stack
     request: Request
     key: str
     made: plan.PlanShown
+    settings: dict[str, Any] | None
+    """What will lie beside the upload; None to leave what lies there."""
 
     @property
     def bare(self) -> bool:
         """Whether the model goes as it is."""
         return self.key.endswith(naming.MODEL_SUFFIX)
+
+    @property
+    def bucket(self) -> str:
+        """The bucket for uploads."""
+        return self.stack.outputs["UploadBucketName"]
 
 
 class Stand(Protocol):
@@ -199,33 +206,19 @@ def run(arguments: PushOptions, clients: Clients, stand: Stand = deploy.made) ->
         stand: makes the stack where there is none.
     """
     asked = _asked(arguments)
-    to = _Told(arguments)
-    try:
-        found = _stack(arguments, asked, clients, to, stand)
-        if found is None:
-            return 1
-        with service_errors.translated():
-            beside, name = _settings(asked, found, clients, to)
-            chosen = _looked(asked, found, (beside, name), clients, to)
-    except InvalidInput as refusal:
-        problems = [deployment_flags.by_flag(one) for one in refusal.problems]
-        raise type(refusal)(refusal.subject, problems) from refusal
-    if chosen is None:
+    to = Told(arguments)
+    ready = _ready(arguments, asked, clients, to, stand)
+    if ready is None:
         return 1
-    written = deployment_flags.over(asked.flags, beside or {})
-    if asked.settings is None and not asked.flags:
-        # What lies there stays as it is.
-        written = None
     if arguments.dry_run:
-        with service_errors.translated():
-            _rehearse(asked, chosen, found, written, clients, to)
+        _rehearse(asked, ready, clients, to)
         return 0
-    whole = _whole(asked.source, chosen, to)
-    if whole is None or not (_as_seen(chosen.made.report, whole) or _fits(_again(whole, chosen), to)):
+    whole = _whole(asked.source, ready, to)
+    if whole is None or not (_as_seen(ready.made.report, whole) or _fits(_again(whole, ready), to)):
         return 1
     try:
         with service_errors.translated():
-            sent = _uploaded(asked, chosen, whole, (found.outputs["UploadBucketName"], written), clients, to)
+            sent = _uploaded(asked, ready, whole, clients, to)
     except KeyboardInterrupt:
         to.screen.say()
         to.screen.say("the upload is not complete; rerun the same command within two days to resume it")
@@ -235,7 +228,7 @@ def run(arguments: PushOptions, clients: Clients, stand: Stand = deploy.made) ->
         raise
     try:
         with service_errors.translated():
-            arn = _started(clients, found.outputs["StateMachineArn"], sent, to)
+            arn = _started(clients, ready.stack.outputs["StateMachineArn"], sent, to)
     except KeyboardInterrupt:
         to.screen.say()
         to.screen.say("the model is uploaded; follow its deployment with")
@@ -245,11 +238,28 @@ def run(arguments: PushOptions, clients: Clients, stand: Stand = deploy.made) ->
         return watch.left_alone(arguments, arn)
     status = watch.followed(arguments, clients, arn)
     if status == 0:
-        _goes_on(asked.service, to)
+        tell_how_to_ask(asked.service, to)
     return status
 
 
-def _goes_on(service: str, to: _Told) -> None:
+def _ready(arguments: PushOptions, asked: _Asked, clients: Clients, to: Told, stand: Stand) -> _Ready | None:
+    """Return what will be uploaded and how; None when it is refused, which is told.
+
+    Raises:
+        SealiftError: with what is in the way; of the command line's options in their own names.
+    """
+    try:
+        found = _stack(arguments, asked, clients, to, stand)
+        if found is None:
+            return None
+        with service_errors.translated():
+            return _looked(asked, found, _settings(asked, found, clients, to), clients, to)
+    except InvalidInput as refusal:
+        problems = [deployment_flags.by_flag(one) for one in refusal.problems]
+        raise type(refusal)(refusal.subject, problems) from refusal
+
+
+def tell_how_to_ask(service: str, to: Told) -> None:
     """Say how the service is used from now on, in commands that can be typed."""
     here = "".join(
         f" --{name} {shlex.quote(str(one.value))}"
@@ -302,7 +312,7 @@ def _asked(arguments: PushOptions) -> _Asked:
 
 
 def _beside_model(archive: str) -> Path | None:
-    """Return the settings that lie beside what is pushed, as `sealift init` writes them and `sealift plan` reads them."""
+    """Return the settings that lie beside what is pushed: `sealift init` writes them, `sealift plan` reads them."""
     path = Path(archive)
     found = (path if path.is_dir() else path.parent) / request_sources.SIDECAR
     return found if not archive.startswith("s3://") and found.is_file() else None
@@ -320,7 +330,10 @@ def _files(arguments: PushOptions) -> tuple[FileSource, ...]:
     if given and not models.is_model(found[0].name):
         seen = f"{archive!r} is no GGUF, and something is to lie beside it"
         fix = "name the model itself, or pack all of it with `sealift pack`"
-        raise Misuse("command line", [Problem("BesideAnArchive", seen, "a GGUF, for --mmproj, --lora and --draft", fix)])
+        raise Misuse(
+            "command line",
+            [Problem("BesideAnArchive", seen, "a GGUF, for --mmproj, --lora and --draft", fix)],
+        )
     for kind, path in given:
         source = FileSource(path)
         # As it is called beside the model, where llama-server is given it by its name.
@@ -343,7 +356,7 @@ def _two_services(service: str | None, deployment: dict[str, Any] | None, name: 
 
 
 def _stack(
-    arguments: PushOptions, asked: _Asked, clients: Clients, to: _Told, stand: Stand
+    arguments: PushOptions, asked: _Asked, clients: Clients, to: Told, stand: Stand
 ) -> preflight.Stack | None:
     """Return the stack; one that is not there is made, after a yes. None when it is not, which is told.
 
@@ -362,9 +375,10 @@ def _stack(
                 return preflight.planned_stack(clients, name)
             if not asking.can_be_asked(yes=arguments.yes, json=arguments.json):
                 raise _make_it(refusal) from refusal
-            made = plan.without_stack(asked.files, asked.flags, asked.settings, (deployment_flags.COMMAND, asked.name))
-            if not made.fits:
-                _fits(made, to)
+            made = plan.without_stack(
+                asked.files, asked.flags, asked.settings, (deployment_flags.COMMAND, asked.name)
+            )
+            if not made.fits and not _fits(made, to):
                 return None
         to.note(f"there is no stack {name!r} yet, which deploys models: buckets, functions, a workflow")
         wanted = DeployOptions(stack=arguments.stack, yes=arguments.yes, quiet=arguments.quiet)
@@ -375,14 +389,17 @@ def _stack(
 
 def _make_it(refusal: InvalidInput) -> InvalidInput:
     """Return the refusal of an account without a stack, with both ways to one."""
-    fix = "`sealift deploy` makes it after a yes, and so does this command with --yes; or check --stack, --profile, --region"
+    fix = (
+        "`sealift deploy` makes it after a yes, and so does this command with --yes; or check --stack, --profile and "
+        "--region"
+    )
     return InvalidInput(refusal.subject, [replace(one, fix=fix) for one in refusal.problems])
 
 
 # -- the request and its plan
 
 
-def _settings(asked: _Asked, found: preflight.Stack, clients: Clients, to: _Told) -> tuple[Any, str]:
+def _settings(asked: _Asked, found: preflight.Stack, clients: Clients, to: Told) -> tuple[Any, str]:
     """Return the settings that count beside the options, and what they are called.
 
     Raises:
@@ -397,7 +414,9 @@ def _settings(asked: _Asked, found: preflight.Stack, clients: Clients, to: _Told
         for text in unread:
             if asked.flags:
                 fix = "let it be read, or say all with --input FILE, which takes its place"
-                raise InvalidInput(name, [Problem("SettingsUnread", text, "what the options are added to", fix)])
+                raise InvalidInput(
+                    name, [Problem("SettingsUnread", text, "what the options are added to", fix)]
+                )
             to.note(text)
     if isinstance(beside, dict) and beside:
         to.say(f"settings of {name}: {', '.join(one for one in beside if not one.startswith('$'))}")
@@ -408,8 +427,8 @@ def _settings(asked: _Asked, found: preflight.Stack, clients: Clients, to: _Told
 
 
 def _looked(
-    asked: _Asked, found: preflight.Stack, settings: tuple[Any, str], clients: Clients, to: _Told
-) -> _Chosen | None:
+    asked: _Asked, found: preflight.Stack, settings: tuple[Any, str], clients: Clients, to: Told
+) -> _Ready | None:
     """Return what will be uploaded and how, by the model's header; None when it is refused, which is told."""
     beside, name = settings
     names = request_sources.PlannedNames(deployment_flags.COMMAND, name)
@@ -420,19 +439,22 @@ def _looked(
         archive = {"bucket": found.outputs["UploadBucketName"], "key": key}
         return preflight.request({"archive": archive, **asked.flags}, beside, found, names)
 
-    hosting = asked.flags.get("hosting") or (beside or {}).get("hosting") if isinstance(beside, dict | None) else None
-    bare = archive_rules.is_bare(asked.source.name, INSTANCE if hosting == INSTANCE else SERVERLESS)
-    first = wanted(bare=bare)
+    first = wanted(bare=False)
     served = _served(first.request, found, clients)
     for note in filter(None, (*prospects.notes(clients, first, found.reach), served.note)):
         to.note(note)
         to.emit("note", text=note)
     made = plan.judge(asked.files, served.request, datetime.now(UTC).date())
-    if made.report.format == "gguf" and not bare:
-        # Hosting `auto` came to an instance, which takes the model as it is.
-        bare = True
+    if not _fits(made, to):
+        return None
+    # An instance takes a model as it is; with hosting `auto` only the plan tells.
+    bare = made.report.format == "gguf"
+    if bare:
         served = _served(wanted(bare=True).request, found, clients)
-    return _Chosen(served.request, asked.key(bare=bare), made) if _fits(made, to) else None
+    # What lies in the bucket stays as it is where nobody says anything else.
+    said = asked.settings is not None or asked.flags
+    written = deployment_flags.over(asked.flags, beside or {}) if said else None
+    return _Ready(found, served.request, asked.key(bare=bare), made, written)
 
 
 def _served(request: Request, found: preflight.Stack, clients: Clients) -> ContainerChoice:
@@ -440,11 +462,12 @@ def _served(request: Request, found: preflight.Stack, clients: Clients) -> Conta
     return preflight.assumed(request) if found.is_new else preflight.served(clients, request, found.outputs)
 
 
-def _fits(made: plan.PlanShown, to: _Told) -> bool:
+def _fits(made: plan.PlanShown, to: Told) -> bool:
     """Tell of the plan; return whether the workflow will go on with it, as far as was read of it."""
-    if made.report.problems and (made.needed is None or made.fits):
-        # Of the plan's own there is nothing to add: it cannot be made.
-        _refused(made.report, to)
+    wrong = (*made.set_aside, *made.report.problems)
+    if wrong and (made.needed is None or made.fits):
+        # Of the plan's own there is nothing to add: it cannot be made, or is about what could not be unpacked.
+        _refused(replace(made.report, problems=wrong), to)
         return False
     if made.needed is None:
         to.say("the model's header was not reached: it is planned when all of the archive was read")
@@ -458,8 +481,8 @@ def _fits(made: plan.PlanShown, to: _Told) -> bool:
     return True
 
 
-def _again(whole: ArchiveReport, chosen: _Chosen) -> plan.PlanShown:
-    return plan.decide(whole, chosen.request, datetime.now(UTC).date())
+def _again(whole: ArchiveReport, ready: _Ready) -> plan.PlanShown:
+    return plan.decide(whole, ready.request, datetime.now(UTC).date())
 
 
 def _as_seen(seen: ArchiveReport, whole: ArchiveReport) -> bool:
@@ -469,20 +492,20 @@ def _as_seen(seen: ArchiveReport, whole: ArchiveReport) -> bool:
     return whole.model is not None and whole.model.companions == seen.model.companions
 
 
-def _whole(source: FileSource, chosen: _Chosen, to: _Told) -> ArchiveReport | None:
+def _whole(source: FileSource, ready: _Ready, to: Told) -> ArchiveReport | None:
     """Return the report of the whole archive, None of one that `sealift check` would refuse.
 
     A model's header is all of it.
 
     Args:
         source: the file.
-        chosen: what the first look found.
+        ready: what the first look found.
         to: who is told; of a refusal in the words of `sealift check`.
     """
     begun = time.monotonic()
-    report, request = chosen.made.report, chosen.request
+    report, request = ready.made.report, ready.request
     packs = plan.is_packed([source], request.hosting)
-    if not packs and not chosen.bare:
+    if not packs and not ready.bare:
         rules = archive_rules.archive_rules(
             request.code,
             relocate_model=request.relocate_model,
@@ -495,7 +518,7 @@ def _whole(source: FileSource, chosen: _Chosen, to: _Told) -> ArchiveReport | No
         _refused(report, to, seconds)
         return None
     to.emit("check", **report.to_json(), seconds=round(seconds, 3))
-    if packs or chosen.bare:
+    if packs or ready.bare:
         return report
     to.say(f"checked {source.name}: {report.format}, {report.size / MiB:,.1f} MiB, in {span(seconds)}")
     for note in report.notes:
@@ -503,30 +526,25 @@ def _whole(source: FileSource, chosen: _Chosen, to: _Told) -> ArchiveReport | No
     return report
 
 
-def _refused(report: ArchiveReport, to: _Told, seconds: float = 0.0) -> None:
+def _refused(report: ArchiveReport, to: Told, seconds: float = 0.0) -> None:
     """Tell of an archive that is refused, in the words of `sealift check`."""
     to.emit("check", **report.to_json(), seconds=round(seconds, 3))
     if not to.json:
         tell(report, seconds, to.screen)
 
 
-def _rehearse(
-    asked: _Asked,
-    chosen: _Chosen,
-    found: preflight.Stack,
-    written: dict[str, Any] | None,
-    clients: Clients,
-    to: _Told,
-) -> None:
+def _rehearse(asked: _Asked, ready: _Ready, clients: Clients, to: Told) -> None:
     """Tell what this push would make and change."""
-    bucket = found.outputs["UploadBucketName"]
-    uploads = tuple(
-        Upload(one.size, f"s3://{bucket}/{_beside(chosen.key, one)}") for one in _uploads(asked, chosen)
-    )
-    if written is not None:
-        size = len(_written(written))
-        uploads = (Upload(size, f"s3://{bucket}/{request_sources.sidecar_key(chosen.key)}"), *uploads)
-    facts = rehearsal.gather(clients, chosen.request, chosen.made, uploads, found)
+
+    def upload(size: int, key: str) -> Upload:
+        return Upload(size, f"s3://{ready.bucket}/{key}")
+
+    uploads = [upload(one.size, _beside(ready.key, one)) for one in _uploads(asked, ready)]
+    if ready.settings is not None:
+        beside = request_sources.sidecar_key(ready.key)
+        uploads.insert(0, upload(len(_written(ready.settings)), beside))
+    with service_errors.translated():
+        facts = rehearsal.gather(clients, ready.request, ready.made, uploads, ready.stack)
     to.emit("rehearsal", **facts.to_json())
     for head, text in rehearsal.lines(facts) if not to.json else ():
         to.screen.item(f"  {head:<10}", text)
@@ -536,9 +554,9 @@ def _rehearse(
 # -- the upload
 
 
-def _uploads(asked: _Asked, chosen: _Chosen) -> list[Source]:
+def _uploads(asked: _Asked, ready: _Ready) -> list[Source]:
     """Return what is uploaded, in this order: what lies beside a model first, since the model's event starts it all."""
-    if plan.is_packed(asked.files, chosen.request.hosting) and not chosen.bare:
+    if plan.is_packed(asked.files, ready.request.hosting) and not ready.bare:
         return [packed_source.of(asked.files)]
     return sorted(asked.files, key=lambda one: companion_kind(one.name) is None)
 
@@ -547,27 +565,19 @@ def _written(settings: dict[str, Any]) -> bytes:
     return json.dumps(settings, indent=2).encode()
 
 
-def _uploaded(
-    asked: _Asked,
-    chosen: _Chosen,
-    whole: ArchiveReport,
-    place: tuple[str, dict[str, Any] | None],
-    clients: Clients,
-    to: _Told,
-) -> Sent:
+def _uploaded(asked: _Asked, ready: _Ready, whole: ArchiveReport, clients: Clients, to: Told) -> Sent:
     """Upload the settings and the files; return the last object, whose event starts the deployment."""
-    bucket, written = place
-    if written is not None:
+    if ready.settings is not None:
         # First: the archive's event starts the deployment, which reads them.
-        beside = request_sources.sidecar_key(chosen.key)
-        clients.s3.put_object(Bucket=bucket, Key=beside, Body=_written(written))
-    files = _uploads(asked, chosen)
+        beside = request_sources.sidecar_key(ready.key)
+        clients.s3.put_object(Bucket=ready.bucket, Key=beside, Body=_written(ready.settings))
+    files = _uploads(asked, ready)
     for source in files:
         packs = isinstance(source, packed_source.PackedSource)
         pieces = resumable.cut(source, progress=to.working("packing and summing" if packs else "summing"))
-        packed = packs or (not chosen.bare and checksum.as_packed(whole) is not None)
-        last = source is files[-1]
-        sent = _sent(_File(source, pieces, packed), (bucket, _beside(chosen.key, source)), clients, to, anew=last)
+        packed = packs or (not ready.bare and checksum.as_packed(whole) is not None)
+        place, last = (ready.bucket, _beside(ready.key, source)), source is files[-1]
+        sent = _sent(_File(source, pieces, packed), place, clients, to, anew=last)
     return sent
 
 
@@ -577,7 +587,7 @@ def _beside(key: str, source: Source) -> str:
     return f"{key.rpartition('/')[0]}/{Path(source.name).name}" if bare else key
 
 
-def _sent(file: _File, place: tuple[str, str], clients: Clients, to: _Told, *, anew: bool) -> Sent:
+def _sent(file: _File, place: tuple[str, str], clients: Clients, to: Told, *, anew: bool) -> Sent:
     """Upload a file; return the object.
 
     Args:
@@ -598,7 +608,9 @@ def _sent(file: _File, place: tuple[str, str], clients: Clients, to: _Told, *, a
     seconds = time.monotonic() - started
     rate = rate_of(sent.size, sent.resumed, seconds)
     packs = ", packed," if isinstance(source, packed_source.PackedSource) else ""
-    to.say(f"uploaded {source.name}{packs} to s3://{bucket}/{key} in {seconds:.1f} s, {rate / MiB:,.1f} MiB/s")
+    to.say(
+        f"uploaded {source.name}{packs} to s3://{bucket}/{key} in {seconds:.1f} s, {rate / MiB:,.1f} MiB/s"
+    )
     to.emit(
         "uploaded",
         bucket=bucket,
@@ -611,7 +623,7 @@ def _sent(file: _File, place: tuple[str, str], clients: Clients, to: _Told, *, a
     return sent
 
 
-def _begun(file: _File, place: tuple[str, str], clients: Clients, to: _Told) -> Begun:
+def _begun(file: _File, place: tuple[str, str], clients: Clients, to: Told) -> Begun:
     """Return the upload to go on with, or a new one."""
     pieces, (bucket, key) = file.pieces, place
     try:
@@ -633,7 +645,7 @@ def _begun(file: _File, place: tuple[str, str], clients: Clients, to: _Told) -> 
     return resumable.begin(clients.s3, bucket, key, resumable.packed_metadata(pieces) if file.packed else {})
 
 
-def _started(clients: Clients, machine: str, sent: Sent, to: _Told) -> str:
+def _started(clients: Clients, machine: str, sent: Sent, to: Told) -> str:
     """Return the execution that the upload's event has started."""
     to.screen.hint("waiting for the upload's event to start the deployment ...")
     archive = {"bucket": sent.bucket, "key": sent.key}

@@ -101,12 +101,14 @@ def test_a_first_look_sees_all_that_there_is(tmp_path: Path) -> None:
 def test_each_byte_is_read_once_for_both_checksums(tmp_path: Path) -> None:
     """Whoever has read it in order has what the end of it needs."""
     model = write_tiny_gguf(tmp_path / "m.gguf", layers=1, ctx=512)
-    source = PackedSource("m.tar.gz", [("m.gguf", FileSource(model))])
+    file = FileSource(model)
+    source = PackedSource("m.tar.gz", [("m.gguf", file)])
 
     for at in range(0, source.size, 5000):
         source.read(at, 5000)
 
-    assert source.bytes_read == model.stat().st_size
+    assert file.bytes_read == model.stat().st_size
+    assert source.bytes_read == source.size
 
 
 def test_a_file_that_became_shorter_is_refused(tmp_path: Path) -> None:
