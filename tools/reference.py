@@ -139,7 +139,9 @@ def _default(known: schema.Field) -> str:
 
 def flags() -> str:
     """List the options that set a field of a deployment, with the field."""
-    return _table("option|field", ((f"`{flag}`", f"`{path}`") for path, flag in deployment_flags.FLAGS.items()))
+    return _table(
+        "option|field", ((f"`{flag}`", f"`{path}`") for path, flag in deployment_flags.FLAGS.items())
+    )
 
 
 def parameters() -> str:

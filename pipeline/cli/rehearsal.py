@@ -24,11 +24,13 @@ from pipeline.rollout.releases import Release
 from pipeline.sizing import hourly_costs, images, pricing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from pipeline.aws.clients import Clients
     from pipeline.cli.commands.plan import PlanShown
     from pipeline.cli.preflight import Stack
+    from pipeline.rollout.releases import Retirement
     from pipeline.state_data.request_types import Request
 
 _NEWEST: Final = "9999"
@@ -103,7 +105,7 @@ def gather(
     """
     unseen: list[str] = []
     switches = _switches(clients, request, unseen)
-    kept, retired, spared = _earlier(clients, request, made, unseen)
+    kept, retired, spared = _earlier(clients, request, made, switches, unseen)
     endpoint, profile = made.endpoint, images.PROFILES[request.container]
     offer = made.offers[0] if made.offers else None
     cpus = offer.vcpus if offer else None
@@ -176,7 +178,7 @@ def _switches(clients: Clients, request: Request, unseen: list[str]) -> tuple[Sw
 
 
 def _earlier(
-    clients: Clients, request: Request, made: PlanShown, unseen: list[str]
+    clients: Clients, request: Request, made: PlanShown, switches: Iterable[Switch], unseen: list[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Return the service's earlier deployments that would stay, go, and stay for a reason of their own."""
     try:
@@ -187,12 +189,9 @@ def _earlier(
     except (SealiftError, ClientError) as error:
         unseen.append(str(error))
         return (), (), ()
-    mine = Release(made.name, "", _NEWEST, "", uploaded_at=_NEWEST, deployed_at=_NEWEST)
     keep = KEPT[made.hosting] if request.keep_previous is None else request.keep_previous
-    # The switch comes first: what the consumers of this deployment call now they do not call any more.
-    leaving = {one.endpoint for one in there if request.consumers}
-    still = {name: why for name, why in referred.items() if name not in leaving}
-    chosen = releases.retire([*there, mine], own=mine.config, keep=keep, referred=still)
+    leaving = {one.now for one in switches if one.now}
+    chosen = forecast(there, keep=keep, referred=referred, leaving=leaving)
 
     def name(one: Release) -> str:
         return one.endpoint or one.config
@@ -202,6 +201,22 @@ def _earlier(
         tuple(map(name, chosen.going)),
         tuple(f"{name(one)}: {why}" for one, why in chosen.spared),
     )
+
+
+def forecast(
+    there: Iterable[Release], *, keep: int, referred: Mapping[str, str], leaving: AbstractSet[str]
+) -> Retirement:
+    """Return who goes once a deployment that is yet to be made has turned out good.
+
+    Args:
+        there: the service's releases.
+        keep: how many earlier good ones stay as rollback targets.
+        referred: who refers to an endpoint now, by its name.
+        leaving: the endpoints that consumers call now and will not after their switch, which comes first.
+    """
+    mine = Release("", "", _NEWEST, "", uploaded_at=_NEWEST, deployed_at=_NEWEST)
+    still = {name: why for name, why in referred.items() if name not in leaving}
+    return releases.retire([*there, mine], own=mine.config, keep=keep, referred=still)
 
 
 def lines(facts: Rehearsal) -> Iterator[tuple[str, str]]:
