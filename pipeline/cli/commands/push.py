@@ -37,7 +37,9 @@ from pipeline.cli.following import Events
 from pipeline.cli.options import DeployOptions
 from pipeline.cli.rehearsal import Upload
 from pipeline.cli.screen import Progress, Screen, progress_text, rate_of
+from pipeline.client import ways_in
 from pipeline.errors import InvalidInput, PermanentError, Problem, SealiftError, ServiceUnavailable
+from pipeline.gguf import purpose
 from pipeline.limits import MiB
 from pipeline.operations import executions
 from pipeline.operations.waits import span
@@ -77,10 +79,10 @@ class _File:
 class Told:
     """Who is told how it goes: a person on the screen, or a machine by events."""
 
-    def __init__(self, arguments: PushOptions) -> None:
+    def __init__(self, arguments: PushOptions, events: Events | None = None) -> None:
         self.json = arguments.json
         self.screen = Screen.of(arguments)
-        self._events = Events(sys.stdout, quiet=arguments.quiet)
+        self._events = events or Events(sys.stdout, quiet=arguments.quiet)
 
     def say(self, text: str) -> None:
         """Tell a person how far it is."""
@@ -195,7 +197,9 @@ def push(arguments: PushOptions) -> int:
     return run(arguments, Clients(region=settings.region()))
 
 
-def run(arguments: PushOptions, clients: Clients, stand: Stand = deploy.made) -> int:
+def run(
+    arguments: PushOptions, clients: Clients, stand: Stand = deploy.made, *, events: Events | None = None
+) -> int:
     """Push with the clients of an account.
 
     What costs nothing to look at comes first, and what takes long last: whoever is refused has not waited for it.
@@ -204,9 +208,10 @@ def run(arguments: PushOptions, clients: Clients, stand: Stand = deploy.made) ->
         arguments: of the command line.
         clients: of the account.
         stand: makes the stack where there is none.
+        events: take what is told to a machine; None for standard output.
     """
     asked = _asked(arguments)
-    to = Told(arguments)
+    to = Told(arguments, events)
     ready = _ready(arguments, asked, clients, to, stand)
     if ready is None:
         return 1
@@ -235,10 +240,10 @@ def run(arguments: PushOptions, clients: Clients, stand: Stand = deploy.made) ->
         to.screen.say(f"  {watch.come_back(arguments, asked.service)}")
         return INTERRUPTED
     if arguments.no_follow:
-        return watch.left_alone(arguments, arn)
-    status = watch.followed(arguments, clients, arn)
+        return watch.left_alone(arguments, arn, events)
+    status = watch.followed(arguments, clients, arn, events)
     if status == 0:
-        tell_how_to_ask(asked.service, to)
+        tell_how_to_ask(asked.service, to, ranks=_ranks(ready.made.report))
     return status
 
 
@@ -259,15 +264,22 @@ def _ready(arguments: PushOptions, asked: _Asked, clients: Clients, to: Told, st
         raise type(refusal)(refusal.subject, problems) from refusal
 
 
-def tell_how_to_ask(service: str, to: Told) -> None:
+def _ranks(report: ArchiveReport) -> bool:
+    """Tell whether a model scores texts, which is no question that `sealift ask` has."""
+    header = report.model.header if report.model else None
+    return header is not None and purpose.of(header) is purpose.Purpose.RERANK
+
+
+def tell_how_to_ask(service: str, to: Told, *, ranks: bool = False) -> None:
     """Say how the service is used from now on, in commands that can be typed."""
     here = "".join(
         f" --{name} {shlex.quote(str(one.value))}"
         for name, one in settings.current().items()
         if name in {"region", "profile"} and one.source == "flag"
     )
-    for does, command in (("ask it", f'ask {service}{here} "..."'), ("code", f"connect {service}{here}")):
-        to.note(f"  {does:<9} sealift {command}")
+    if not ranks:
+        to.note(f'  ask it    sealift ask {service}{here} "{ways_in.QUESTION}"')
+    to.note(f"  code      sealift connect {service}{here}")
 
 
 # -- what is asked for

@@ -788,11 +788,14 @@ def test_the_end_of_a_push_says_how_to_ask(capsys: pytest.CaptureFixture[str]) -
     settings.say({"region": "eu-west-1"})
 
     push_command.tell_how_to_ask("harbour", push_command.Told(line))  # type: ignore[arg-type]
+    ranker = push_command.Told(line)  # type: ignore[arg-type]
+    push_command.tell_how_to_ask("pier", ranker, ranks=True)
     settings.say({})
 
     assert capsys.readouterr().out.splitlines() == [
-        '  ask it    sealift ask harbour --region eu-west-1 "..."',
+        '  ask it    sealift ask harbour --region eu-west-1 "What does a sealift do?"',
         "  code      sealift connect harbour --region eu-west-1",
+        "  code      sealift connect pier --region eu-west-1",
     ]
 
 

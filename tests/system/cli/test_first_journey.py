@@ -58,7 +58,7 @@ def test_two_commands_lead_from_a_model_to_an_answer(
             assert "71 to add" in out
             assert SENTENCE in out.partition("deployed in ")[2]
             assert out.endswith(
-                '  ask it    sealift ask first-person "..."\n  code      sealift connect first-person\n'
+                '  ask it    sealift ask first-person "What does a sealift do?"\n  code      sealift connect first-person\n'
             )
         else:
             events = [json.loads(row) for row in out.splitlines()]
