@@ -124,8 +124,8 @@ def push(
     Args:
         model: the file; a GGUF is packed while it is uploaded.
         service: the service that it is to serve.
-        settings: fields of `deployment.json` (docs/settings.md), which they become; None for that file beside the model,
-            and without one leaves what lies beside the upload.
+        settings: fields of `deployment.json` (docs/settings.md), which they become; None for that file beside the
+            model, and without one leaves what lies beside the upload.
         follow: whether to wait for the deployment's end, which takes minutes.
         progress: called with each event as `sealift push --json` prints it (docs/following.md), in this thread.
         stack: the stack to deploy with; None for what `sealift settings` shows, else `sealift`.
