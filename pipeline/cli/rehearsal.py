@@ -38,7 +38,7 @@ _NEWEST: Final = "9999"
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class PlannedUpload:
     """One object that would be written."""
 
     bytes: int
@@ -63,7 +63,7 @@ class Rehearsal:
     region: str
     stack: str
     stack_is_new: bool
-    uploads: tuple[Upload, ...]
+    uploads: tuple[PlannedUpload, ...]
     endpoint: str
     names: tuple[str, ...]
     """Of what would be created for it: model, endpoint configuration, endpoint."""
@@ -92,7 +92,7 @@ class Rehearsal:
 
 
 def gather(
-    clients: Clients, request: Request, made: PlanShown, uploads: Sequence[Upload], found: Stack
+    clients: Clients, request: Request, made: PlanShown, uploads: Sequence[PlannedUpload], found: Stack
 ) -> Rehearsal:
     """Return what a push would do, as far as the person may look.
 

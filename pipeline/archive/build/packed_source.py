@@ -54,13 +54,13 @@ class PackedSource:
         behind = archive_end(code_part({}))
         seam = stored_seam([(path, source.size) for path, source in files], behind)
         pieces: list[_Piece] = [_Bytes(deflate.gzip_header(seam.to_extra()))]
-        summed: list[_Plain] = []
+        summed: list[_TarPart] = []
         for path, source in files:
             content = _StoredFile(source)
             for part in (_Known(tar_header(path, source.size)), content, _Known(padding(source.size))):
                 pieces.append(part)
                 summed.append(part)
-        summed.append(_Summed(behind.plain_length, behind.crc))
+        summed.append(_SummedPart(behind.plain_length, behind.crc))
         pieces += [_Bytes(behind.deflated), _Trailer(summed)]
         self._pieces = pieces
         self._starts = list(accumulate((piece.size for piece in pieces), initial=0))
@@ -101,7 +101,7 @@ class _Piece(Protocol):
         """Return the bytes between two places of it."""
 
 
-class _Plain(Protocol):
+class _TarPart(Protocol):
     """A part of the tar."""
 
     @property
@@ -135,7 +135,7 @@ class _Known(_Bytes):
         return self._crc
 
 
-class _Summed:
+class _SummedPart:
     """A part of the tar whose checksum is known."""
 
     def __init__(self, plain_size: int, crc: int) -> None:
@@ -199,7 +199,7 @@ class _Trailer:
 
     size = deflate.TRAILER_BYTES
 
-    def __init__(self, summed: Sequence[_Plain]) -> None:
+    def __init__(self, summed: Sequence[_TarPart]) -> None:
         self._parts = summed
 
     def read(self, start: int, end: int) -> bytes:

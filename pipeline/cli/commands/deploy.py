@@ -40,7 +40,7 @@ VERB_WIDTH = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StackOutcome:
     """What came of it."""
 
     status: str
@@ -80,7 +80,7 @@ def deploy(arguments: DeployOptions) -> int:
     return concluded(made(arguments, Clients(region=settings.region()), screen), arguments, screen)
 
 
-def made(arguments: DeployOptions, clients: Clients, screen: Screen, *, brief: bool = False) -> Outcome:
+def made(arguments: DeployOptions, clients: Clients, screen: Screen, *, brief: bool = False) -> StackOutcome:
     """Make the stack of this version of Sealift, after a yes; return what came of it. Takes what `made_of` does."""
     source = template.load(package_files.template())
 
@@ -120,7 +120,7 @@ def made_of(
     screen: Screen,
     level: int = bundles.SMALLEST,
     brief: bool = False,
-) -> Outcome:
+) -> StackOutcome:
     """Return what came of deploying a template.
 
     Args:
@@ -157,10 +157,10 @@ def made_of(
         if arguments.dry_run:
             change_sets.discard(clients.cloudformation, staged)
             screen.say("nothing was deployed: this was a dry run")
-            return Outcome("planned", staged)
+            return StackOutcome("planned", staged)
         if not _agreed(staged, clients, arguments):
             screen.say("nothing was deployed")
-            return Outcome("declined", staged)
+            return StackOutcome("declined", staged)
         return _execute(staged, clients, push, arguments, screen, brief=brief)
 
 
@@ -179,7 +179,7 @@ def _agreed(staged: Staged, clients: Clients, arguments: DeployOptions) -> bool:
 
 def _execute(
     staged: Staged, clients: Clients, push: Push, arguments: DeployOptions, screen: Screen, *, brief: bool
-) -> Outcome:
+) -> StackOutcome:
     begun = time.monotonic()
     progress = StackProgress(screen, len(staged.changes), brief=brief)
     try:
@@ -199,14 +199,14 @@ def _execute(
             screen.say(f"correct that, then `sealift destroy --stack {staged.name}` and deploy again")
         else:
             screen.say("everything is as it was before; correct that, then deploy again")
-        return Outcome("failed", staged, reasons=ended.reasons)
+        return StackOutcome("failed", staged, reasons=ended.reasons)
     screen.say(f"{staged.name} in {staged.place}: deployed in {time.monotonic() - begun:.0f} s")
     return _stands(staged, clients, push, arguments, screen, status="deployed")
 
 
 def _stands(
     staged: Staged, clients: Clients, push: Push, arguments: DeployOptions, screen: Screen, *, status: str
-) -> Outcome:
+) -> StackOutcome:
     """See to the image of a stack that stands."""
     found = change_sets.deployed(clients.cloudformation, staged.name)
     outputs = change_sets.outputs_of(found)
@@ -219,7 +219,7 @@ def _stands(
             screen.say(line)
         if idle := stack_image.idle(found.get("Parameters", ())):
             screen.say(idle)
-    return Outcome(status, staged, outputs, image=seen)
+    return StackOutcome(status, staged, outputs, image=seen)
 
 
 def show(staged: Staged, screen: Screen, *, brief: bool = False) -> None:
@@ -271,7 +271,7 @@ class StackProgress:
             self._screen.hint(f"  {len(self._done)} of {self._total}: {noun} {event.name} ...")
 
 
-def concluded(outcome: Outcome, arguments: DeployOptions, screen: Screen) -> int:
+def concluded(outcome: StackOutcome, arguments: DeployOptions, screen: Screen) -> int:
     """Print the outputs, or the document of it all; return the exit status."""
     status = 0 if outcome.good else 1
     if arguments.json:

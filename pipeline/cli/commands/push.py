@@ -35,7 +35,7 @@ from pipeline.cli.commands.archives import companions, named, tell
 from pipeline.cli.endings import INTERRUPTED, Misuse
 from pipeline.cli.following import Events
 from pipeline.cli.options import DeployOptions
-from pipeline.cli.rehearsal import Upload
+from pipeline.cli.rehearsal import PlannedUpload
 from pipeline.cli.screen import Progress, Screen, progress_text, rate_of
 from pipeline.client import ways_in
 from pipeline.errors import InvalidInput, PermanentError, Problem, SealiftError, ServiceUnavailable
@@ -188,7 +188,7 @@ class Stand(Protocol):
 
     def __call__(
         self, arguments: DeployOptions, clients: Clients, screen: Screen, *, brief: bool
-    ) -> deploy.Outcome:
+    ) -> deploy.StackOutcome:
         """As `deploy.made` does."""
 
 
@@ -548,8 +548,8 @@ def _refused(report: ArchiveReport, to: Told, seconds: float = 0.0) -> None:
 def _rehearse(asked: _Asked, ready: _Ready, clients: Clients, to: Told) -> None:
     """Tell what this push would make and change."""
 
-    def upload(size: int, key: str) -> Upload:
-        return Upload(size, f"s3://{ready.bucket}/{key}")
+    def upload(size: int, key: str) -> PlannedUpload:
+        return PlannedUpload(size, f"s3://{ready.bucket}/{key}")
 
     uploads = [upload(one.size, _beside(ready.key, one)) for one in _uploads(asked, ready)]
     if ready.settings is not None:

@@ -690,7 +690,9 @@ class Maker:
     status: str = "deployed"
     asked: list[DeployOptions] = field(default_factory=list)
 
-    def __call__(self, arguments: DeployOptions, clients: Any, screen: Any, *, brief: bool) -> deploy.Outcome:
+    def __call__(
+        self, arguments: DeployOptions, clients: Any, screen: Any, *, brief: bool
+    ) -> deploy.StackOutcome:
         """Make it."""
         assert (clients, brief) == (self.to, True)
         self.asked.append(arguments)
@@ -699,7 +701,7 @@ class Maker:
             self.to.answers["cloudformation.describe_stacks"] = {"Stacks": [STACK]}
         where = change_sets.StackPlace("123456789012", "us-east-1")
         staged = change_sets.Staged("sealift", "", "", "CREATE", (), True, "", where, frozenset())
-        return deploy.Outcome(self.status, staged)
+        return deploy.StackOutcome(self.status, staged)
 
 
 def test_a_stack_that_is_not_there_is_made_on_the_way(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:

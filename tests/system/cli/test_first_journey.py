@@ -27,7 +27,9 @@ STACK = "first"
 SENTENCE = "Sealift carries heavy cargo"
 
 
-def quickly(arguments: DeployOptions, clients: Clients, screen: Screen, *, brief: bool) -> deploy.Outcome:
+def quickly(
+    arguments: DeployOptions, clients: Clients, screen: Screen, *, brief: bool
+) -> deploy.StackOutcome:
     """Make a stack as `sealift push` does, of libraries that are here, and without an image from another registry."""
     made = program.read(["deploy", "--yes", "--no-image", "--stack", str(arguments.stack)]).options
     source, level = template.load(package_files.template()), bundles.QUICKEST

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.cli import rehearsal
-from pipeline.cli.rehearsal import Rehearsal, Switch, Upload
+from pipeline.cli.rehearsal import PlannedUpload, Rehearsal, Switch
 from pipeline.rollout.releases import Release
 
 
@@ -77,7 +77,7 @@ FACTS = Rehearsal(
     region="eu-west-1",
     stack="sealift",
     stack_is_new=False,
-    uploads=(Upload(300, "s3://b/deployment.json"), Upload(3 << 20, "s3://b/model.tar.gz")),
+    uploads=(PlannedUpload(300, "s3://b/deployment.json"), PlannedUpload(3 << 20, "s3://b/model.tar.gz")),
     endpoint="demo-<digest>",
     names=("demo-<digest>",),
     size="1024 MB, serverless",
