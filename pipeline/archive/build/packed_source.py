@@ -54,7 +54,7 @@ class PackedSource:
         behind = archive_end(code_part({}))
         seam = stored_seam([(path, source.size) for path, source in files], behind)
         pieces: list[_Piece] = [_Bytes(deflate.gzip_header(seam.to_extra()))]
-        summed: list[_TarPart] = []
+        summed: list[_PlainPart] = []
         for path, source in files:
             content = _StoredFile(source)
             for part in (_Known(tar_header(path, source.size)), content, _Known(padding(source.size))):
@@ -101,7 +101,7 @@ class _Piece(Protocol):
         """Return the bytes between two places of it."""
 
 
-class _TarPart(Protocol):
+class _PlainPart(Protocol):
     """A part of the tar."""
 
     @property
@@ -199,7 +199,7 @@ class _Trailer:
 
     size = deflate.TRAILER_BYTES
 
-    def __init__(self, summed: Sequence[_TarPart]) -> None:
+    def __init__(self, summed: Sequence[_PlainPart]) -> None:
         self._parts = summed
 
     def read(self, start: int, end: int) -> bytes:
