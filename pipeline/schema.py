@@ -250,6 +250,8 @@ class Object:
 
     fields: dict[str, Field] = field(default_factory=dict)
     wanted: str = "an object"
+    passed_over: frozenset[str] = frozenset()
+    """Names that may stand there for other readers, and mean nothing here."""
 
     def parse(self, value: Any, path: str, problems: list[Problem]) -> dict[str, Any] | None:
         """Return the object with defaults filled in, or None with the reason in `problems`."""
@@ -259,7 +261,7 @@ class Object:
         problems.extend(
             self._unknown(str(name), path)
             for name in value
-            if name not in self.fields and name not in aliases
+            if name not in self.fields and name not in aliases and name not in self.passed_over
         )
         parsed: dict[str, Any] = {}
         for name, known in self.fields.items():

@@ -126,11 +126,11 @@ KINDS: Final = (
     ),
     SettingKind(
         "container",
-        "what `sealift plan` plans for",
+        "what serves a model: `sealift plan` plans for it, `sealift push` asks for it",
         "auto, pytorch, llama-cpp or custom",
         _OneOf(("auto", "pytorch", "llama-cpp", "custom")),
         ("SEALIFT_CONTAINER",),
-        default="auto",
+        default_description="as deployment.json or the stack says; `plan` takes auto where neither is there",
     ),
     SettingKind(
         "containers",

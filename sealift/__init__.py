@@ -111,6 +111,7 @@ def push(
     *,
     service: str,
     settings: Mapping[str, Any] | None = None,
+    deploy_stack: bool = False,
     follow: bool = True,
     progress: Callable[[Mapping[str, Any]], None] | None = None,
     stack: str | None = None,
@@ -122,9 +123,11 @@ def push(
     It is checked before a byte is sent, and followed to its end; what was cut off goes on with the same call.
 
     Args:
-        model: the file.
+        model: a GGUF, any shard of a split one, or its folder, which is packed while it is uploaded; or an archive.
         service: the service that it is to serve.
-        settings: fields of `deployment.json` (docs/settings.md), which they become; None leaves what lies there.
+        settings: fields of `deployment.json` (docs/settings.md), which they become; None for the file of that name
+            beside the model, else what lies beside the upload.
+        deploy_stack: whether to deploy the stack where there is none, as a yes to the command's question does.
         follow: whether to wait for the deployment's end, which takes minutes.
         progress: called with each event as `sealift push --json` prints it (docs/following.md), in this thread.
         stack: the stack to deploy with; None for what `sealift settings` shows, else `sealift`.
@@ -141,7 +144,15 @@ def push(
     from sealift import accounts, pushing
 
     account = accounts.named(stack, region, profile)
-    return pushing.run(model, account, service=service, settings=settings, follow=follow, progress=progress)
+    return pushing.run(
+        model,
+        account,
+        service=service,
+        settings=settings,
+        deploy_stack=deploy_stack,
+        follow=follow,
+        progress=progress,
+    )
 
 
 def pack(model: str | PathLike[str], archive: str | PathLike[str], *, compress: int = 0) -> PackResult:

@@ -96,6 +96,7 @@ def run(
     *,
     service: str,
     settings: Mapping[str, Any] | None,
+    deploy_stack: bool,
     follow: bool,
     progress: Callable[[Mapping[str, Any]], None] | None,
 ) -> PushResult:
@@ -110,6 +111,7 @@ def run(
             service=service,
             input=path if settings is not None else None,
             stack=account.stack,
+            yes=deploy_stack,
             no_follow=not follow,
             json=True,
             quiet=True,

@@ -16,6 +16,7 @@ from typing import Any, Final
 from benchmarks import shapes
 from pipeline import limits, package_files, schema
 from pipeline.aws import service_errors
+from pipeline.cli import deployment_flags
 from pipeline.gguf.header import read_header
 from pipeline.limits import GB, MiB
 from pipeline.operations import checklist, diagnosis
@@ -140,6 +141,13 @@ def _default(known: schema.Field) -> str:
     if known.required:
         return "must be given"
     return "" if known.default in (None, {}, []) else f"`{json.dumps(known.default)}`"
+
+
+def flags() -> str:
+    """List the options that set a field of a deployment, with the field."""
+    return _table(
+        "option|field", ((f"`{flag}`", f"`{path}`") for path, flag in deployment_flags.FLAGS.items())
+    )
 
 
 def parameters() -> str:
@@ -446,6 +454,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "path": path,
     "inputs": inputs,
     "cases": cases,
+    "flags": flags,
     "parameters": parameters,
     "outputs": outputs,
     "bounds": bounds,

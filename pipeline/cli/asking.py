@@ -12,13 +12,18 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
+def can_be_asked(*, yes: bool, json: bool, stdin: TextIO | None = None) -> bool:
+    """Tell whether a yes is there already, or a person who could say it."""
+    return yes or (not json and (stdin or sys.stdin).isatty())
+
+
 def must_be_asked(command: str, *, yes: bool, json: bool, stdin: TextIO | None = None) -> None:
     """Make sure that a person can be asked, before anything is done.
 
     Raises:
         InvalidInput: nobody is there, or only a program.
     """
-    if yes or (not json and (stdin or sys.stdin).isatty()):
+    if can_be_asked(yes=yes, json=json, stdin=stdin):
         return
     seen = "--json" if json else "no terminal to ask at"
     fix = "look with --dry-run, then say --yes"

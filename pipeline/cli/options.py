@@ -21,8 +21,12 @@ from pipeline.client.proxy import PORT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OWN, STACK, ACCOUNT, COMMON = range(4)
+OWN, DEPLOYMENT, STACK, ACCOUNT, COMMON = range(5)
 """Where an option stands in the help: with its command's, behind those, or with those that every command has."""
+SETS: Final = "sets"
+FLAG: Final = "flag"
+"""The keys, among what a field says of itself, of the setting of a deployment that its option sets, as a dotted path,
+and of what the option is called."""
 
 
 class _Name(click.ParamType[Any]):
@@ -47,9 +51,9 @@ PLACE: Final = _Name(str)
 """A file or an s3:// URL."""
 
 
-def _field(make: Any, rank: int, **given: Any) -> Any:
+def _field(make: Any, rank: int, *, sets: str = "", flag: str = "", **given: Any) -> Any:
     """Return a dataclass's field that knows how click's parameters of its name are made, and where they stand."""
-    return field(**given, metadata={"make": make, "rank": rank})
+    return field(**given, metadata={"make": make, "rank": rank, SETS: sets, FLAG: flag})
 
 
 def _argument(metavar: str, help: str, *, many: bool = False, **how: Any) -> Any:  # noqa: A002 click's word
@@ -64,7 +68,7 @@ def _argument(metavar: str, help: str, *, many: bool = False, **how: Any) -> Any
     return _field(make, OWN, **({"default": how["default"]} if "default" in how else {}))
 
 
-def _option(*flags: str, rank: int = OWN, **how: Any) -> Any:
+def _option(*flags: str, rank: int = OWN, sets: str = "", **how: Any) -> Any:
     """Return a field that is an option with a value; None, or none at all, unless it is given or has a default."""
 
     def make(name: str) -> tuple[click.Parameter, ...]:
@@ -72,7 +76,8 @@ def _option(*flags: str, rank: int = OWN, **how: Any) -> Any:
 
     if how.get("required"):
         return _field(make, rank)
-    return _field(make, rank, default=() if how.get("multiple") else how.get("default"))
+    default = () if how.get("multiple") else how.get("default")
+    return _field(make, rank, sets=sets, flag=flags[0].partition("/")[0], default=default)
 
 
 def _flag(flag: str, help: str, *, rank: int = OWN) -> Any:  # noqa: A002
@@ -102,6 +107,11 @@ def _relocate_model(name: str) -> tuple[click.Parameter, ...]:
         click.Option(["--relocate-model", name], is_flag=True, default=False, help=told),
         click.Option(["--mend", name], is_flag=True, default=False, hidden=True),
     )
+
+
+def _setting(path: str, *flags: str, **how: Any) -> Any:
+    """Return a field that is an option for one setting of a deployment, by its place in `deployment.json`."""
+    return _option(*flags, rank=DEPLOYMENT, sets=path, **how)
 
 
 _json_lines = partial(_flag, "--json", "print a JSON object for every change, and nothing else", rank=COMMON)
@@ -141,7 +151,95 @@ class StackedOptions(AccountOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackOptions(AccountOptions):
+class CompanionOptions(AccountOptions):
+    """What lies beside a model, for a command that packs one."""
+
+    mmproj: Path | None = _option(
+        "--mmproj", metavar="FILE", type=FILE, help="a projector, by which the model sees; packed beside it"
+    )
+    lora: tuple[Path, ...] = _option(
+        "--lora", metavar="FILE", type=FILE, multiple=True, help="a LoRA adapter beside it; may be repeated"
+    )
+    draft: Path | None = _option(
+        "--draft", metavar="FILE", type=FILE, help="a smaller model of its family beside it, to guess ahead"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentOptions(CommonOptions):
+    """What of a deployment's settings a command line can say: each option sets the field of `deployment.json` it names.
+
+    They win over any file. `pipeline.cli.deployment_flags` makes settings of them; what was not given is None.
+    """
+
+    prompt: tuple[str, ...] = _setting(
+        "smoke_test.prompts",
+        "--prompt",
+        metavar="TEXT",
+        multiple=True,
+        help="what the new endpoint is asked; may be repeated (default: a greeting, or what suits the model)",
+    )
+    expect: str | None = _setting(
+        "smoke_test.expect.contains", "--expect", metavar="TEXT", help="what each answer must contain"
+    )
+    hosting: str | None = _setting(
+        "hosting",
+        "--hosting",
+        type=click.Choice(("serverless", "instance", "auto")),
+        metavar="WHERE",
+        help="serverless (default), instance, or auto, which takes an instance where serverless will not do",
+    )
+    memory_mb: int | None = _setting(
+        "memory_mb",
+        "--memory",
+        "--memory-mb",
+        type=int,
+        metavar="MB",
+        help="memory size on serverless (default: the smallest that holds)",
+    )
+    max_concurrency: int | None = _setting(
+        "max_concurrency",
+        "--max-concurrency",
+        type=int,
+        metavar="N",
+        help="concurrent calls on serverless, which are then waited for (default: what is free of a third of the "
+        "account's)",
+    )
+    instance_type: str | None = _setting(
+        "instance_type",
+        "--instance-type",
+        metavar="TYPE",
+        help="instance type (default: the cheapest that holds)",
+    )
+    allow_instances: bool | None = _setting(
+        "allow_instances",
+        "--allow-instances/--no-allow-instances",
+        default=None,
+        help="whether hosting auto may take an instance, which costs money while nobody calls it (default: no)",
+    )
+    container: str | None = _setting(
+        "container",
+        "--container",
+        type=click.Choice(("auto", "pytorch", "llama-cpp", "custom")),
+        metavar="NAME",
+        help="what serves the model, and so how much memory is left for it: pytorch, llama-cpp, custom, or auto "
+        "(default), which is Sealift's own image where the stack has it",
+    )
+    artifact: str | None = _setting(
+        "artifact",
+        "--artifact",
+        type=click.Choice(("archive", "image", "auto")),
+        metavar="WHAT",
+        help="in what the model reaches a serverless endpoint: archive, image, or auto (default), which is an archive "
+        "unless only Sealift's own image can hold the model",
+    )
+    n_ctx: int | None = _setting(
+        "inference.n_ctx", "--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions(CompanionOptions):
     """Of `sealift pack`."""
 
     model: Path = _argument("MODEL.gguf", "the model, or the first of its shards", type=FILE)
@@ -152,15 +250,6 @@ class PackOptions(AccountOptions):
         default="model.tar.gz",
         type=PLACE,
         help="a file or s3://bucket/key (default: model.tar.gz)",
-    )
-    mmproj: Path | None = _option(
-        "--mmproj", metavar="FILE", type=FILE, help="a projector, by which the model sees; packed beside it"
-    )
-    lora: tuple[Path, ...] = _option(
-        "--lora", metavar="FILE", type=FILE, multiple=True, help="a LoRA adapter beside it; may be repeated"
-    )
-    draft: Path | None = _option(
-        "--draft", metavar="FILE", type=FILE, help="a smaller model of its family beside it, to guess ahead"
     )
     compress: int = _option(
         "--compress",
@@ -184,7 +273,7 @@ class CheckOptions(AccountOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanOptions(AccountOptions):
+class PlanOptions(DeploymentOptions, AccountOptions):
     """Of `sealift plan`."""
 
     files: tuple[str, ...] = _argument(
@@ -192,38 +281,6 @@ class PlanOptions(AccountOptions):
         "a file or s3://bucket/key; a bare GGUF will do, any shard of a split one, or its folder",
         many=True,
         type=PLACE,
-    )
-    container: str = _option(
-        "--container",
-        type=click.Choice(("auto", "pytorch", "llama-cpp", "custom")),
-        metavar="NAME",
-        help="what serves the model, and so how much memory is left for it: pytorch, llama-cpp, custom, or auto "
-        "(default), which is what the stack would take",
-    )
-    n_ctx: int | None = _option(
-        "--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)"
-    )
-    memory_mb: int | None = _option(
-        "--memory-mb",
-        type=int,
-        metavar="N",
-        help="memory size to plan for (default: the smallest that holds)",
-    )
-    hosting: str | None = _option(
-        "--hosting",
-        type=click.Choice(("serverless", "instance", "auto")),
-        metavar="WHERE",
-        help="serverless (default), instance, or auto, which takes an instance where serverless will not do",
-    )
-    artifact: str | None = _option(
-        "--artifact",
-        type=click.Choice(("archive", "image", "auto")),
-        metavar="WHAT",
-        help="in what the model reaches a serverless endpoint: archive, image, or auto (default), which is an archive "
-        "unless only Sealift's own image can hold the model",
-    )
-    instance_type: str | None = _option(
-        "--instance-type", metavar="TYPE", help="instance type to plan for (default: the cheapest that holds)"
     )
     stack: str | None = _stack(
         help="the stack whose container and image to plan with (default: none, and no account is asked)"
@@ -343,11 +400,14 @@ class StartingOptions(FollowingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PushOptions(StartingOptions):
+class PushOptions(DeploymentOptions, CompanionOptions, StartingOptions):
     """Of `sealift push`."""
 
     archive: str = _argument(
-        "ARCHIVE", "a file, as `sealift pack` makes it; for instances a bare GGUF will do", type=PLACE
+        "MODEL",
+        "a GGUF, any shard of a split one, or its folder, which is packed while it is uploaded; or an archive, as "
+        "`sealift pack` makes it",
+        type=PLACE,
     )
     service: str = _option(
         "--service", required=True, metavar="NAME", help="the service that it is to serve (required)"
@@ -356,7 +416,23 @@ class PushOptions(StartingOptions):
         "--input",
         type=FILE,
         metavar="FILE",
-        help="settings of the deployment; they become deployment.json beside the archive",
+        help="settings of the deployment (default: deployment.json beside the model, if it is there); they become "
+        "deployment.json beside the upload",
+    )
+    yes: bool = _flag("--yes", "do not ask: deploy the stack where there is none")
+    dry_run: bool = _flag("--dry-run", "only say what would be made and changed, and what it would cost")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitOptions(CommonOptions):
+    """Of `sealift init`."""
+
+    model: str | None = _argument(
+        "[MODEL]",
+        "a GGUF, any shard of a split one, or its folder, whose header fills in what suits it (default: none, and "
+        "the files are written into this folder)",
+        default=None,
+        type=PLACE,
     )
 
 
@@ -622,7 +698,7 @@ class CloudOptions(CommonOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalRunOptions(CloudOptions):
+class LocalRunOptions(DeploymentOptions, CloudOptions):
     """Of `sealift local run`."""
 
     archive: str = _argument("ARCHIVE", "the archive to upload", type=PLACE)
@@ -639,8 +715,6 @@ class LocalRunOptions(CloudOptions):
     input: Path | None = _option(
         "--input", type=FILE, metavar="FILE", help="settings of the deployment, as in deployment.json"
     )
-    prompt: str | None = _option("--prompt", metavar="TEXT", help="what the smoke test asks")
-    expect: str | None = _option("--expect", metavar="TEXT", help="what the smoke test's answer must contain")
     report: Path | None = _option(
         "--report", type=FILE, metavar="FILE", help="write the deployment's report there"
     )

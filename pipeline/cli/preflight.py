@@ -40,6 +40,8 @@ class Stack:
     outputs: Mapping[str, str]
     defaults: StackDefaults
     """What its definition gives to each deployment."""
+    is_new: bool = False
+    """Whether it is yet to be made, so that its outputs are names of what it will have."""
 
     @property
     def reach(self) -> Reach:
@@ -74,6 +76,31 @@ def find_stack(clients: Clients, name: str) -> Stack:
             artifact_bucket=outputs["ArtifactBucketName"],
             allow_archive_code=parameters.get("AllowArchiveCode", "false"),
         ),
+    )
+
+
+def planned_stack(clients: Clients, name: str) -> Stack:
+    """Return a stack that is yet to be made, as it would be without parameters of anybody's.
+
+    CloudFormation adds digits to the names of its buckets.
+    """
+    here = change_sets.place(clients)
+    role = f"arn:{here.partition}:iam::{here.account_id}:role/{name}-EndpointRole"
+    return Stack(
+        name,
+        {"UploadBucketName": f"{name.lower()}-uploadbucket", "ImageRepository": ""},
+        StackDefaults(
+            execution_role_arn=role,
+            account_id=here.account_id,
+            region=here.region,
+            container=images.AUTO,
+            image_uri="",
+            consumer_function_name="",
+            consumer_function_pattern=consumer_candidates.ANY,
+            artifact_bucket=f"{name.lower()}-artifactbucket",
+            allow_archive_code="false",
+        ),
+        is_new=True,
     )
 
 
@@ -112,6 +139,12 @@ def request(document: dict[str, Any], sidecar: Any, found: Stack, names: Planned
         deployment_request.request(document, sidecar, found.defaults, names),
         Said.of(document, sidecar, found.defaults, names),
     )
+
+
+def assumed(request: Request) -> ContainerChoice:
+    """Return a request with the container that a new stack will serve it with, which brings Sealift's own image."""
+    ours = replace(own_image.wanted("", request.instance_type), digest=ASSUMED)
+    return replace(container_choice.choose(request, ours), note="")
 
 
 def served(clients: Clients, request: Request, outputs: Mapping[str, str]) -> ContainerChoice:

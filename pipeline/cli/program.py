@@ -212,6 +212,13 @@ def program() -> CommandGroup:
             ),
         ),
         LeafCommand(
+            "init",
+            "write a deployment.json to begin with, whose fields an editor explains",
+            "init:init",
+            options.InitOptions,
+            examples=("sealift init model.gguf", "sealift init"),
+        ),
+        LeafCommand(
             "check",
             "say whether an archive can become an endpoint, and if not, why",
             "archives:check",
@@ -256,11 +263,12 @@ def program() -> CommandGroup:
     deployments = (
         LeafCommand(
             "push",
-            "check an archive, upload it, and follow the deployment",
+            "bring a model to an endpoint that answers: check, pack, upload, follow; the stack too, after a yes",
             "push:push",
             options.PushOptions,
             examples=(
-                "sealift push model.tar.gz --service demo",
+                "sealift push model.gguf --service demo",
+                'sealift push model.gguf --service demo --prompt "Hello." --memory 3072 --dry-run',
                 "sealift push model.tar.gz --service demo --input settings.json --no-follow",
             ),
         ),

@@ -128,7 +128,7 @@ def bare_without_image(request: Request) -> Problem:
         f"a bare GGUF, hosting is {request.hosting!r}, and the stack's repository has no image of this version to put "
         "it into",
         "a tar.gz, or an image: a serverless endpoint takes nothing else",
-        f'`{images.PUSH}`, or pack it with `sealift pack`, or say "hosting": "instance"',
+        f'`{images.PUSH}`, or let `sealift push` pack it, or say "hosting": "instance"',
     )
 
 

@@ -19,6 +19,8 @@ from pipeline.schema import MISSING, TOO_DEEP
 from pipeline.state_data.request_types import ArchiveLocation, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.schema import Check
     from pipeline.state_data.request_types import StackDefaults
 
@@ -60,6 +62,11 @@ def check_settings(settings: Any, name: str, check: Check = DEPLOYMENT_JSON) -> 
     """
     if problems := mistakes(settings, name, check):
         raise InvalidInput(name, problems)
+
+
+def merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of several sources as one, field by field, later ones winning, by the names of now."""
+    return _merge(*(_opted_out(_renamed(source)) for source in sources))
 
 
 def request(
@@ -157,9 +164,10 @@ def _renamed(source: Any) -> Any:
     return EXECUTION_INPUT.renamed(source) if isinstance(source, dict) else source
 
 
-def _opted_out(source: dict[str, Any]) -> dict[str, Any]:
+def _opted_out(source: Mapping[str, Any]) -> dict[str, Any]:
     """Return a source whose null consumer is said: "none" where the sources before it name one."""
-    return {**source, "consumer": []} if "consumer" in source and source["consumer"] is None else source
+    opted_out = "consumer" in source and source["consumer"] is None
+    return {**source, **({"consumer": []} if opted_out else {})}
 
 
 def _merge(*documents: dict[str, Any]) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def _of_key(key: str, request: Request) -> list[Problem]:
                 f"archive.key is {key!r}, a bare GGUF, and hosting is 'serverless'",
                 "a tar.gz, or container 'auto' or 'custom', whose image can hold it: a serverless endpoint takes "
                 "nothing else",
-                'pack it with `sealift pack`, or say "hosting": "instance" in the deployment.json beside it',
+                'let `sealift push` pack it, or say "hosting": "instance" in the deployment.json beside it',
             )
         ]
     if bare and request.code == images.ARCHIVE_CODE:

@@ -339,5 +339,11 @@ _TUNABLE: dict[str, Field] = {
     "poll_interval_s": Field(Integer(1, 300), "seconds between two looks at the endpoint", default=15),
 }
 
-EXECUTION_INPUT = Object({"archive": Field(ARCHIVE, "the archive to deploy", required=True), **_TUNABLE})
-DEPLOYMENT_JSON = Object(_TUNABLE)
+SCHEMA_KEY = "$schema"
+"""By which editors find what describes the fields (`settings_file`)."""
+
+EXECUTION_INPUT = Object(
+    {"archive": Field(ARCHIVE, "the archive to deploy", required=True), **_TUNABLE},
+    passed_over=frozenset({SCHEMA_KEY}),
+)
+DEPLOYMENT_JSON = Object(_TUNABLE, passed_over=frozenset({SCHEMA_KEY}))

@@ -169,11 +169,19 @@ def deployed(client: CloudFormationClient, name: str) -> Mapping[str, Any]:
     return found
 
 
+_MISSING: Final = "NoStack"
+
+
+def is_missing(refusal: InvalidInput) -> bool:
+    """Tell whether a stack is refused since there is none of its name, so that one can be made."""
+    return [one.error for one in refusal.problems] == [_MISSING]
+
+
 def _ours(found: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
     if found is None or found["StackStatus"] == "REVIEW_IN_PROGRESS":
         seen = f"no stack {name!r} in this account and region"
         fix = "make it with `sealift deploy`, or check --stack, --profile and --region"
-        raise InvalidInput("command line", [Problem("NoStack", seen, "a stack that is deployed", fix)])
+        raise InvalidInput("command line", [Problem(_MISSING, seen, "a stack that is deployed", fix)])
     if found["StackStatus"] in READY and (lacking := sorted(OUTPUTS - outputs_of(found).keys())):
         seen = f"the stack {name!r} has no output {', '.join(lacking)}"
         fix = "name Sealift's own with --stack, or bring it to this version with `sealift deploy`"

@@ -19,8 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from inference import sealift_models as models
-from pipeline.archive.build.parts import CodePart, archive_end, code_part, padding, tar_header
-from pipeline.archive.build.seams import EXTRA_BYTES, Seam
+from pipeline.archive.build.parts import (
+    CodePart,
+    archive_end,
+    code_part,
+    padding,
+    stored_seam,
+    tar_header,
+)
 from pipeline.archive.checks.lookalikes import HEAD_BYTES, misnamed
 from pipeline.archive.checks.members import Census, is_junk
 from pipeline.archive.checks.report import Findings, FoundModel, Unreadable
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import BinaryIO
 
+    from pipeline.archive.build.seams import Seam
     from pipeline.archive.formats.deflate import Buffer
 
     Progress = Callable[[int, int], None]
@@ -97,8 +104,8 @@ def pack(
     """
     rules = rules or Rules()
     for path in (model, *(path for _, path in beside)):
-        _require_model_name(path)
-    files = _files(model, beside)
+        require_model_name(path)
+    files = files_of(model, beside)
     contents = {path: _content(code[path]) for path in sorted(code) if not is_junk(path)}
     found = _judged(model, files, contents, destination, rules)
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.part")
@@ -132,7 +139,7 @@ def pack(
 # -- gather and judge
 
 
-def _require_model_name(model: Path) -> None:
+def require_model_name(model: Path) -> None:
     """Raise InvalidArchive with what a file is that is not called like a model."""
     if models.is_model(model.name) and not model.with_name(f"{model.name}.aria2").exists():
         return
@@ -147,7 +154,7 @@ def _shards_of(model: Path) -> list[Path]:
     return [path for path in beside if path.is_file()] or [model]
 
 
-def _files(model: Path, beside: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+def files_of(model: Path, beside: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
     """Return all GGUF files by their names in the archive, in their order."""
     named = [(models.companion_name(kind, path.name), path) for kind, path in beside]
     return [*sorted(named), *((path.name, path) for path in _shards_of(model))]
@@ -224,16 +231,9 @@ def _write(
     progress: Progress | None,
 ) -> Seam:
     sized = [(name, path, path.stat().st_size) for name, path in files]
-    pieces = [
-        length
-        for name, _, size in sized
-        for length in (len(tar_header(name, size)), size, len(padding(size)))
-    ]
     behind = archive_end(code)
-    header_bytes = len(deflate.gzip_header(bytes(EXTRA_BYTES)))
     # As `_Stored` cuts it; how long it is when it is deflated shows afterwards.
-    offset = header_bytes + sum(deflate.stored_length(length) for length in pieces if length)
-    seam = Seam(offset, sum(pieces), behind.crc, behind.plain_length, code_last=True)
+    seam = noted = stored_seam([(name, size) for name, _, size in sized], behind)
     output.write(deflate.gzip_header(seam.to_extra()))
     body: _ModelBody = _Deflated(output, compress) if compress else _Stored(output)
     ticker = _Ticker(sum(size for _, _, size in sized), progress)
@@ -252,7 +252,7 @@ def _write(
     output.write(behind.deflated)
     output.add_plain(behind.plain_length, behind.crc)
     output.write(deflate.gzip_trailer(output.crc, output.plain_size))
-    if seam.offset != offset:
+    if seam != noted:
         output.replace_head(deflate.gzip_header(seam.to_extra()))
     return seam
 

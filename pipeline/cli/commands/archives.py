@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from pipeline.archive.build.pack import PackResult
     from pipeline.archive.checks.report import ArchiveReport
-    from pipeline.cli.options import CheckOptions, PackOptions
+    from pipeline.cli.options import CheckOptions, CompanionOptions, PackOptions
 
 
 def pack(arguments: PackOptions) -> int:
@@ -71,13 +71,14 @@ def _packed(arguments: PackOptions, destination: Path, screen: Screen) -> PackRe
         arguments.model,
         destination,
         code=package_files.code(),
-        beside=_beside(arguments),
+        beside=companions(arguments),
         compress=arguments.compress,
         progress=Progress(screen, f"packing {arguments.model.name}"),
     )
 
 
-def _beside(arguments: PackOptions) -> list[tuple[str, Path]]:
+def companions(arguments: CompanionOptions) -> list[tuple[str, Path]]:
+    """Return what is to lie beside a model: one of `sealift_models.COMPANIONS`, and the file."""
     return [
         *((models.PROJECTOR, one) for one in (arguments.mmproj,) if one is not None),
         *((models.LORA, one) for one in arguments.lora),

@@ -19,7 +19,7 @@ from local_cloud.hosting import HostingSettings
 from local_cloud.hosting.containers import oci_runtime
 from pipeline import naming, settings
 from pipeline.aws import service_errors
-from pipeline.cli import following, reading, suite_upload
+from pipeline.cli import deployment_flags, following, reading, suite_upload
 from pipeline.cli.commands import report
 from pipeline.cli.endings import Misuse, misuse
 from pipeline.cli.following import Events
@@ -219,12 +219,10 @@ def _deployment(arguments: LocalRunOptions) -> dict[str, Any]:
     if arguments.input is not None:
         deployment = reading.read_object(arguments.input, most=request_sources.SIDECAR_LIMIT)
         deployment_request.check_settings(deployment, reading.name_of(arguments.input))
-    smoke_test = dict(deployment.get("smoke_test") or {})
-    if arguments.prompt is not None:
-        smoke_test["prompts"] = [arguments.prompt]
-    if arguments.expect is not None:
-        smoke_test["expect"] = {**(smoke_test.get("expect") or {}), "contains": arguments.expect}
-    return {**deployment, "smoke_test": smoke_test} if smoke_test else deployment
+    flags = deployment_flags.said(arguments)
+    if problems := deployment_request.mistakes(flags, deployment_flags.COMMAND):
+        raise Misuse("command line", [deployment_flags.by_flag(one) for one in problems])
+    return deployment_flags.over(flags, deployment)
 
 
 def object_name(archive: Path) -> str:

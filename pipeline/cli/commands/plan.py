@@ -8,7 +8,6 @@ in the names: that covers what the stack adds.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -16,14 +15,16 @@ from pathlib import Path, PurePosixPath
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from inference import sealift_models
 from pipeline import json_codec, limits, naming, settings
+from pipeline.archive.build import packed_source
 from pipeline.archive.checks import checksum
 from pipeline.archive.checks.inspect import inspect
 from pipeline.archive.s3 import bare, split_models
-from pipeline.archive.s3.sources import S3Source
+from pipeline.archive.s3.sources import FileSource, S3Source
 from pipeline.aws.clients import Clients
 from pipeline.aws.service_errors import translated
-from pipeline.cli import preflight, reading
+from pipeline.cli import deployment_flags, preflight, reading
 from pipeline.cli.commands.archives import named
 from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from pipeline.archive.checks.report import ArchiveReport
+    from pipeline.archive.checks.rules import Rules
     from pipeline.archive.s3.sources import Source
     from pipeline.cli.options import PlanOptions
     from pipeline.gguf.header import GGUFHeader
@@ -90,6 +92,8 @@ class PlanShown:
     notes: tuple[str, ...]
     containers: tuple[ContainerNeed, ...] = ()
     """What it would need in each container on serverless, the smallest first."""
+    set_aside: tuple[Problem, ...] = ()
+    """Of the archive's problems, that it is none yet: a note here, and in the way of an upload."""
 
     @property
     def hosting(self) -> str:
@@ -195,20 +199,21 @@ class PlanShown:
 def plan(arguments: PlanOptions) -> int:
     """Say whether the model in an archive fits a serverless endpoint."""
     begun = monotonic()
-    fields = {
-        "memory_mb": arguments.memory_mb,
-        "inference": {} if arguments.n_ctx is None else {"n_ctx": arguments.n_ctx},
-        "hosting": arguments.hosting,
-        "artifact": arguments.artifact,
-        "instance_type": arguments.instance_type,
-    }
+    flags = deployment_flags.said(arguments)
     try:
         made = plan_files(
-            arguments.files, fields, container=arguments.container, place=_COMMAND, stack=arguments.stack
+            arguments.files,
+            flags,
+            container=arguments.container or images.AUTO,
+            place=deployment_flags.COMMAND,
+            stack=arguments.stack,
         )
     except InvalidInput as refusal:
-        wrong = Misuse if all(one.where == _COMMAND for one in refusal.problems) else InvalidInput
-        raise wrong(refusal.subject, [_by_option(one) for one in refusal.problems]) from refusal
+        wrong = (
+            Misuse if all(one.where == deployment_flags.COMMAND for one in refusal.problems) else InvalidInput
+        )
+        problems = [deployment_flags.by_flag(one) for one in refusal.problems]
+        raise wrong(refusal.subject, problems) from refusal
     seconds = monotonic() - begun
     if arguments.json:
         print(json.dumps({**made.to_json(), "seconds": round(seconds, 3)}, indent=2))
@@ -237,7 +242,8 @@ def plan_files(
         clients = Clients(region=settings.region()) if stack else None
         found, unseen = _stack(clients, stack) if clients and stack else (None, "")
         defaults = _defaults(container, found)
-        asked = _request({"archive": _location(files[0]), **fields}, files[0], defaults, place)
+        where, beside = _beside(files[0])
+        asked = _request({"archive": _location(files[0]), **fields}, beside, defaults, (place, where))
         if clients and found:
             served = preflight.served(clients, asked, found.outputs)
         elif asked.container == images.AUTO:
@@ -245,7 +251,27 @@ def plan_files(
         else:
             served = ContainerChoice(asked)
         made = judge(files, served.request, datetime.now(UTC).date())
-        return replace(made, notes=(*made.notes, *filter(None, (unseen, served.note))))
+        packed = _PACKED if is_packed(files, made.hosting) else ""
+        won = deployment_flags.overruled(fields, beside if isinstance(beside, dict) else {}, where)
+        return replace(made, notes=tuple(filter(None, (packed, *made.notes, unseen, served.note, *won))))
+
+
+def without_stack(
+    files: Sequence[Source], fields: dict[str, Any], beside: Any, names: tuple[str, str]
+) -> PlanShown:
+    """Return the plan that a stack would make that is yet to be deployed, and that has Sealift's own image then.
+
+    Args:
+        files: the archive, or the model's.
+        fields: of the execution's input, all but `archive`.
+        beside: the settings beside the archive, or None.
+        names: what both are called.
+
+    Raises:
+        InvalidInput: with every mistake in them.
+    """
+    asked = _request({"archive": _location(files[0]), **fields}, beside, _defaults(images.AUTO, None), names)
+    return judge(files, preflight.assumed(asked).request, datetime.now(UTC).date())
 
 
 def _stack(clients: Clients, name: str) -> tuple[preflight.Stack | None, str]:
@@ -258,8 +284,8 @@ def _stack(clients: Clients, name: str) -> tuple[preflight.Stack | None, str]:
 
 
 def _defaults(container: str, found: preflight.Stack | None) -> StackDefaults:
-    """Return what the stack says where a deployment does not; the command line's container wins over its own."""
-    if found is not None and container == images.AUTO:
+    """Return what the stack says where a deployment does not; without one, what it would if it named the container."""
+    if found is not None:
         own = found.defaults
         return {
             **_NO_STACK,
@@ -275,24 +301,50 @@ def _defaults(container: str, found: preflight.Stack | None) -> StackDefaults:
 
 
 def judge(files: Sequence[Source], request: Request, today: date) -> PlanShown:
-    """Return the plan for an archive or a model's files, from the model's header."""
-    return decide(inspect_sources(files, request), request, today)
+    """Return the plan for an archive or a model's files, from the model's header.
+
+    A model on this machine is planned as `sealift push` sends it: packed, but to an instance, which takes it as it is.
+    """
+    made = decide(inspect_sources(files, request), request, today)
+    if is_packed(files, request.hosting) and made.hosting == INSTANCE and made.fits:
+        # Only the plan tells with hosting `auto`, and nothing is unpacked there that need not be.
+        return decide(_inspect_model(files, _rules(request)), request, today)
+    return made
+
+
+def is_packed(files: Sequence[Source], hosting: str) -> bool:
+    """Tell whether a model's files are packed on their way, as far as the request says where they go."""
+    first = files[0]
+    return hosting != INSTANCE and isinstance(first, FileSource) and sealift_models.is_model(first.name)
 
 
 def inspect_sources(files: Sequence[Source], request: Request) -> ArchiveReport:
-    """Return what an archive tells as far as its model's header, or the headers of a model that is none."""
-    source = files[0]
-    rules = archive_rules.archive_rules(
+    """Return what an archive tells as far as its model's header, or the headers of a model that is none.
+
+    A model that is packed on its way is reported as the archive that it becomes.
+    """
+    source, rules = files[0], _rules(request)
+    if is_packed(files, request.hosting):
+        report = _inspect_model(files, rules)
+        return replace(report, format="tar.gz", size=packed_source.of(files).size)
+    if archive_rules.is_bare(source.name, request.hosting):
+        return _inspect_model(files, rules)
+    if len(files) > 1 or split_models.is_shard(source.name):
+        return bare.unpacked(files, rules=rules)
+    return checksum.misnamed(inspect(source, rules=rules, seek=True))
+
+
+def _inspect_model(files: Sequence[Source], rules: Rules) -> ArchiveReport:
+    return bare.check(files, rules=rules)
+
+
+def _rules(request: Request) -> Rules:
+    return archive_rules.archive_rules(
         request.code,
         relocate_model=request.relocate_model,
         hosting=request.hosting,
         container=request.container,
     )
-    if archive_rules.is_bare(source.name, request.hosting):
-        return bare.check(files, rules=rules)
-    if len(files) > 1 or split_models.is_shard(source.name):
-        return bare.unpacked(files, rules=rules)
-    return checksum.misnamed(inspect(source, rules=rules, seek=True))
 
 
 def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
@@ -301,11 +353,11 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
         return PlanShown(report, request, None, ())
     model, extracted, notes = _whole(report, report.model.header)
     bare = report.format == "gguf" and request.hosting != SERVERLESS
+    set_aside: tuple[Problem, ...] = ()
     if report.format == "gguf" and not bare:
         # Whether it fits is worth knowing before it is packed.
-        notes += tuple(
-            f"{problem.seen}: {problem.fix}" for problem in report.problems if problem.error == BARE
-        )
+        set_aside = tuple(problem for problem in report.problems if problem.error == BARE)
+        notes += tuple(f"{problem.seen}: {problem.fix}" for problem in set_aside)
         report = replace(report, problems=tuple(one for one in report.problems if one.error != BARE))
     if not report.complete and report.format == "tar.gz" and images.PROFILES[request.container].companions:
         notes += (_BEHIND,)
@@ -315,7 +367,7 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
     said = plan_notes.notes(request, model, today, choice.hosting)
     said += plan_notes.instance_notes(request, choice.needed, choice.offers)
     said += choice.needed.warnings if choice.hosting == SERVERLESS else ()
-    return PlanShown(report, request, choice, (*notes, *said), needs)
+    return PlanShown(report, request, choice, (*notes, *said), needs, set_aside)
 
 
 def _only_instances(request: Request) -> bool:
@@ -357,41 +409,25 @@ _BEHIND: Final = (
     "what lies behind the model's weights was not looked at: a projector, adapters or a draft model there are counted "
     "when the archive is checked; `sealift pack` puts them before the model"
 )
-_OPTIONS: Final = {
-    "memory_mb": "--memory-mb",
-    "inference.n_ctx": "--n-ctx",
-    "instance_type": "--instance-type",
-    "hosting": "--hosting",
-    "artifact": "--artifact",
-    "archive.key": "ARCHIVE",
-}
-"""What the command line calls the fields that it has options for."""
-_COMMAND: Final = "command line"
+_PACKED: Final = "a bare GGUF: `sealift push` packs it while it is uploaded"
 
 
-def _request(document: dict[str, Any], source: Source, stack: StackDefaults, place: str) -> Request:
+def _request(document: dict[str, Any], beside: Any, stack: StackDefaults, names: tuple[str, str]) -> Request:
     """Return the request that an input and the settings beside the archive make.
+
+    Args:
+        document: the execution's input.
+        beside: the settings, or None.
+        stack: what it says.
+        names: what the input and the settings are called.
 
     Raises:
         InvalidInput: with every mistake, by the place or the file that it stands in.
     """
-    where, beside = _beside(source)
     if isinstance(beside, dict) and isinstance(role := beside.get("execution_role_arn"), str):
         # Which roles a stack may hand on is the stack's to say.
         stack = {**stack, "endpoint_role_arns": role}
-    return deployment_request.request(document, beside, stack, request_sources.PlannedNames(place, where))
-
-
-def _by_option(problem: Problem) -> Problem:
-    """Return a problem of the command line in its own words."""
-    if problem.where != _COMMAND:
-        return problem
-    field = "|".join(map(re.escape, _OPTIONS))
-
-    def spelt(text: str) -> str:
-        return re.sub(rf"'({field})'|\b({field})\b", lambda found: _OPTIONS[found[1] or found[2]], text)
-
-    return replace(problem, seen=spelt(problem.seen), fix=spelt(problem.fix))
+    return deployment_request.request(document, beside, stack, request_sources.PlannedNames(*names))
 
 
 def _beside(source: Source) -> tuple[str, Any]:

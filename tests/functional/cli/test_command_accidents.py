@@ -392,7 +392,7 @@ def test_what_a_person_names_wrong_is_told_by_that_name(
         pytest.param(["check", "s3://bucket"], "s3://bucket/key", id="no key"),
         pytest.param(["start"], "--archive", id="nothing to start"),
         pytest.param(["deploy", "--dry-run", "--parameter", "Sweep"], "--parameter: 'Sweep'", id="parameter"),
-        pytest.param(["plan", "HERE/a.gguf", "--memory-mb", "1000"], "--memory-mb is 1000", id="memory"),
+        pytest.param(["plan", "HERE/a.gguf", "--memory-mb", "1000"], "--memory is 1000", id="memory"),
         pytest.param(["local", "run", "ARCHIVE", "--fault", "x"], "fault: 'x'", id="fault"),
         pytest.param(["local", "run", "ARCHIVE", "--time-scale", "11"], "--time-scale", id="time scale"),
         pytest.param(["check", "ARCHIVE", "MODEL"], "no shard", id="two archives"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tarfile
 from dataclasses import dataclass, field, replace
@@ -19,14 +20,18 @@ from benchmarks import shapes
 from examples.tiny_companions import write_tiny_lora
 from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
-from pipeline import errors
+from pipeline import errors, settings
 from pipeline.archive.build.pack import pack
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.s3 import split_models
 from pipeline.aws import service_errors
 from pipeline.cli import program
+from pipeline.cli.commands import deploy
 from pipeline.cli.commands import push as push_command
+from pipeline.cli.endings import Misuse
+from pipeline.cli.options import DeployOptions
 from pipeline.errors import SealiftError
+from pipeline.stack import change_sets
 from tests.functional.cli.test_plan_command import archive_of
 from tests.paginated import Paginated
 
@@ -432,14 +437,378 @@ def test_a_set_that_lacks_a_shard_is_not_pushed(tmp_path: Path, capsys: pytest.C
     assert not [call for call in to.calls if "upload" in call]
 
 
-@pytest.mark.parametrize("named", [1, 3])
-def test_a_split_model_for_serverless_is_to_be_packed(
+# ------------------------------------------------------------------ packed on the way
+
+
+@dataclass
+class Bucket:
+    """The upload bucket, and what was completed in it."""
+
+    s3: Any
+    completed: list[str] = field(default_factory=list)
+
+    def body(self, name: str) -> bytes:
+        """Return an object of the service."""
+        content: bytes = self.s3.get_object(Bucket="uploads", Key=f"models/harbour/{name}")["Body"].read()
+        return content
+
+
+def bucket_of(to: Account) -> Bucket:
+    """Return a bucket that an account's uploads go to, in an account that has one execution for any."""
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="uploads")
+    s3.put_bucket_versioning(Bucket="uploads", VersioningConfiguration={"Status": "Enabled"})
+    made = Bucket(s3)
+    s3.meta.events.register(
+        "before-call.s3.CompleteMultipartUpload", lambda params, **_: made.completed.append(params["url"])
+    )
+    to.s3, to.stepfunctions = s3, AnyExecution(s3)
+    return made
+
+
+class AnyExecution(Paginated):
+    """Step Functions, which has an execution of the newest upload."""
+
+    def __init__(self, s3: Any) -> None:
+        self._s3 = s3
+
+    def list_executions(self, **_: Any) -> dict[str, Any]:
+        """Know one execution."""
+        arn = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:harbour-0"
+        one = {"executionArn": arn, "name": "harbour-0", "status": "RUNNING"}
+        return {"executions": [{**one, "startDate": datetime(2026, 1, 2, tzinfo=UTC)}]}
+
+    def describe_execution(self, **_: Any) -> dict[str, Any]:
+        """Tell what it is of."""
+        archive = {"bucket": "uploads", "key": "models/harbour/model.tar.gz"}
+        head = self._s3.head_object(Bucket=archive["bucket"], Key=archive["key"])
+        archive["version_id"] = head["VersionId"]
+        return {"input": json.dumps({"archive": archive})}
+
+
+@mock_aws
+@pytest.mark.parametrize("named", [0, 1, 3])
+def test_a_model_for_serverless_is_packed_on_its_way(
     named: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Serverless takes an archive; which command makes it is told."""
-    write_tiny_gguf(tmp_path / "m.gguf", layers=1, ctx=512, shard_tensors=5)
+    """Byte for byte what `pack` writes without code, of one file or of all shards, and nothing is left on the disk."""
+    write_tiny_gguf(tmp_path / "m.gguf", layers=1, ctx=512, **({"shard_tensors": 5} if named else {}))
+    model = tmp_path / (f"m-{named:05}-of-00003.gguf" if named else "m.gguf")
+    before = sorted(tmp_path.iterdir())
+    to = account()
+    bucket = bucket_of(to)
+
+    assert push(model, to, "--no-follow") == 0
+
+    assert sorted(tmp_path.iterdir()) == before
+    pack(min(tmp_path.glob("m*.gguf")), tmp_path / "packed.tar.gz", code={}, rules=Rules(code_required=False))
+    assert bucket.body("model.tar.gz") == (tmp_path / "packed.tar.gz").read_bytes()
+    head = bucket.s3.head_object(Bucket="uploads", Key="models/harbour/model.tar.gz", ChecksumMode="ENABLED")
+    assert head["Metadata"]["sealift-packed-crc32"] == head["ChecksumCRC32"]
+    assert ", packed, to s3://uploads/models/harbour/model.tar.gz" in capsys.readouterr().out
+
+
+@mock_aws
+def test_what_an_option_lays_beside_a_model_is_packed_with_it(tmp_path: Path) -> None:
+    """By the name that says what it is."""
+    model = write_tiny_gguf(tmp_path / "m.gguf", layers=1, ctx=512)
+    tone = write_tiny_lora(tmp_path / "tone.gguf")
+    to = account()
+    bucket = bucket_of(to)
+    custom = ("--container", "llama-cpp")
+
+    assert push(model, to, "--lora", str(tone), "--no-follow", *custom) == 0
+
+    with tarfile.open(fileobj=io.BytesIO(bucket.body("model.tar.gz"))) as archive:
+        assert archive.getnames() == ["lora-tone.gguf", "m.gguf"]
+    with pytest.raises(Misuse, match="is no GGUF"):
+        push(packed_at(tmp_path), account(), "--lora", str(tone))
+
+
+def packed_at(folder: Path) -> Path:
+    """Return an archive of a tiny model."""
+    model = write_tiny_gguf(folder / "other.gguf", layers=1, ctx=512)
+    pack(model, folder / "model.tar.gz", code={}, rules=Rules(code_required=False))
+    return folder / "model.tar.gz"
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "name"),
+    [
+        pytest.param(shapes.LLAMA_1B, ("--hosting", "instance"), "m.gguf", id="instance"),
+        pytest.param(shapes.LLAMA_1B, ("--hosting", "auto"), "model.tar.gz", id="auto that fits serverless"),
+        pytest.param(
+            shapes.GEMMA_27B, ("--hosting", "auto", "--allow-instances"), "m.gguf", id="auto that does not"
+        ),
+    ],
+)
+def test_only_an_instance_takes_a_model_as_it_is(
+    *,
+    shape: shapes.ModelShape,
+    options: tuple[str, ...],
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With hosting auto the plan tells which it is."""
+    model = shapes.sparse(shape, tmp_path / "m.gguf")
+    to = account(sagemaker__list_endpoint_configs={"EndpointConfigs": []})
+    to.answers["sagemaker.describe_endpoint"] = refused("ValidationException", "Could not find endpoint")
+
+    status = push(model, to, "--container", "llama-cpp", "--dry-run", "--json", *options)
+
+    event = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (status, event["type"]) == (0, "rehearsal")
+    assert event["uploads"][-1]["place"] == f"s3://uploads/models/harbour/{name}"
+
+
+def test_a_download_that_is_not_complete_is_not_pushed(tmp_path: Path) -> None:
+    """As `pack` refuses it."""
+    model = write_tiny_gguf(tmp_path / "m.gguf", layers=1, ctx=512)
+    (tmp_path / "m.gguf.aria2").write_bytes(b"")
+
+    with pytest.raises(errors.InvalidInput, match="aria2"):
+        push(model, account())
+
+
+# ------------------------------------------------------------------ the settings
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """Return a tiny model."""
+    return write_tiny_gguf(tmp_path / "m.gguf", layers=1, ctx=512)
+
+
+def written(bucket: Bucket) -> dict[str, Any]:
+    """Return the settings beside the upload."""
+    document: dict[str, Any] = json.loads(bucket.body("deployment.json"))
+    return document
+
+
+@mock_aws
+def test_an_option_wins_over_the_file_that_it_is_given_with(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What differs is told; all else of the file stays, and both lie beside the upload."""
+    (tiny.parent / "my.json").write_text(
+        '{"memory_mb": 2048, "smoke_test": {"max_tokens": 8, "prompts": ["a"]}, "consumer": null}'
+    )
+    to = account()
+    bucket = bucket_of(to)
+    options = ("--memory", "3072", "--prompt", "b", "--prompt", "c", "--expect", "d")
+
+    assert push(tiny, to, "--input", str(tiny.parent / "my.json"), *options, "--no-follow") == 0
+
+    assert written(bucket) == {
+        "memory_mb": 3072,
+        "smoke_test": {"max_tokens": 8, "prompts": ["b", "c"], "expect": {"contains": "d"}},
+        "consumer": [],
+    }
+    told = capsys.readouterr().out
+    assert f"--memory wins over memory_mb = 2048 of {tiny.parent / 'my.json'}" in told
+    assert "--expect wins" not in told
+
+
+@mock_aws
+def test_the_settings_beside_the_model_are_taken(tiny: Path) -> None:
+    """As `sealift plan` takes them and `sealift init` writes them; a file that is named takes their place."""
+    (tiny.parent / "deployment.json").write_text('{"$schema": "./deployment.schema.json", "memory_mb": 2048}')
+    (tiny.parent / "my.json").write_text('{"timeout_s": 30}')
+    to = account()
+    bucket = bucket_of(to)
+
+    assert push(tiny, to, "--no-follow") == 0
+    assert written(bucket)["memory_mb"] == 2048
+    assert push(tiny, to, "--no-follow", "--input", str(tiny.parent / "my.json")) == 0
+    assert written(bucket) == {"timeout_s": 30}
+
+
+@mock_aws
+def test_an_option_is_added_to_what_lies_in_the_bucket(tiny: Path) -> None:
+    """And without any option that is left as it is, byte for byte."""
+    to = account()
+    bucket = bucket_of(to)
+    there = b'{"timeout_s":   30, "memory_mb": null}'
+    bucket.s3.put_object(Bucket="uploads", Key="models/harbour/deployment.json", Body=there)
+
+    assert push(tiny, to, "--no-follow") == 0
+    assert bucket.body("deployment.json") == there
+    assert push(tiny, to, "--memory", "2048", "--no-follow") == 0
+    assert written(bucket) == {"timeout_s": 30, "memory_mb": 2048}
+
+
+def test_options_are_not_added_to_what_may_not_be_read(tiny: Path) -> None:
+    """Nobody's settings are lost unseen."""
+    denied = account(s3__get_object=refused("AccessDenied", status=403))
+
+    with pytest.raises(errors.InvalidInput, match="could not be looked at") as found:
+        push(tiny, denied, "--memory", "2048")
+    assert [one.error for one in found.value.problems] == ["SettingsUnread"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--memory", "1000"), "--memory is 1000"),
+        (("--max-concurrency", "0"), "--max-concurrency is 0"),
+        (("--prompt", ""), "--prompt"),
+    ],
+)
+def test_a_wrong_option_is_told_by_its_name(tiny: Path, options: tuple[str, str], told: str) -> None:
+    """As misuse, before anybody is asked anything."""
     to = account()
 
-    assert push(tmp_path / f"m-{named:05}-of-00003.gguf", to) == 1
+    with pytest.raises(Misuse, match=told):
+        push(tiny, to, *options)
+    assert to.calls == []
 
-    assert "sealift pack m-00001-of-00003.gguf" in capsys.readouterr().out
+
+def test_options_that_contradict_each_other_are_told_by_their_names(tiny: Path) -> None:
+    """By the rules of the request."""
+    with pytest.raises(errors.InvalidInput) as found:
+        push(tiny, account(), "--hosting", "instance", "--memory", "2048")
+
+    (one,) = found.value.problems
+    assert (one.seen, one.fix) == (
+        "--memory with --hosting 'instance'",
+        "change --hosting, or leave --memory out",
+    )
+
+
+# ------------------------------------------------------------------ the stack
+
+
+NO_STACK = refused("ValidationError", "Stack with id sealift does not exist")
+
+
+@dataclass
+class Maker:
+    """Makes a stack, or does not, and writes down how it was asked."""
+
+    to: Account
+    status: str = "deployed"
+    asked: list[DeployOptions] = field(default_factory=list)
+
+    def __call__(
+        self, arguments: DeployOptions, clients: Any, screen: Any, *, brief: bool
+    ) -> deploy.StackOutcome:
+        """Make it."""
+        assert (clients, brief) == (self.to, True)
+        self.asked.append(arguments)
+        screen.say("Deploy this?")
+        if self.status == "deployed":
+            self.to.answers["cloudformation.describe_stacks"] = {"Stacks": [STACK]}
+        where = change_sets.StackPlace("123456789012", "us-east-1")
+        staged = change_sets.Staged("sealift", "", "", "CREATE", (), True, "", where, frozenset())
+        return deploy.StackOutcome(self.status, staged)
+
+
+def test_a_stack_that_is_not_there_is_made_on_the_way(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --yes, or at a terminal after the question of `sealift deploy`; then the push goes on."""
+    to = account(cloudformation__describe_stacks=NO_STACK)
+    maker = Maker(to)
+    line = program.read(["push", str(tiny), "--service", "harbour", "--yes", "--json"]).options
+
+    with pytest.raises(AssertionError, match="list_multipart_uploads was called"):
+        push_command.run(line, to, maker)  # type: ignore[arg-type]
+
+    events = [json.loads(row)["type"] for row in capsys.readouterr().out.splitlines()]
+    assert [(one.yes, one.stack) for one in maker.asked] == [(True, None)]
+    assert events == ["stack", "note", "plan", "check"]
+
+
+def test_a_stack_that_nobody_wants_ends_the_push(tiny: Path) -> None:
+    """Nothing else is asked of the account."""
+    to = account(cloudformation__describe_stacks=NO_STACK)
+    line = program.read(["push", str(tiny), "--service", "harbour", "--yes"]).options
+
+    assert push_command.run(line, to, Maker(to, "declined")) == 1  # type: ignore[arg-type]
+    assert to.calls == [IDENTITY, DESCRIBED]
+
+
+def test_no_stack_is_made_for_a_model_that_fits_nowhere(
+    huge: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused before anybody waits for a stack."""
+    to = account(cloudformation__describe_stacks=NO_STACK)
+    line = program.read(["push", str(huge), "--service", "harbour", "--yes"]).options
+    maker = Maker(to)
+
+    assert push_command.run(line, to, maker) == 1  # type: ignore[arg-type]
+    assert maker.asked == []
+    assert "TooMuchMemory" in capsys.readouterr().out
+
+
+def test_in_a_pipe_a_stack_that_is_not_there_is_a_refusal_with_the_command(tiny: Path) -> None:
+    """Nobody is there to say yes."""
+    to = account(cloudformation__describe_stacks=NO_STACK)
+
+    with pytest.raises(errors.InvalidInput, match="no stack 'sealift'") as found:
+        push(tiny, to)
+    assert "this command with --yes" in found.value.problems[0].fix
+
+
+# ------------------------------------------------------------------ the rehearsal
+
+
+READS = ("get_", "list_", "describe_", "head_")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_dry_run_changes_nothing(there: bool, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It looks, says what would be made, switched and paid, and calls nothing that changes anything."""
+    answers = {} if there else {"cloudformation__describe_stacks": NO_STACK}
+    to = account(sagemaker__list_endpoint_configs={"EndpointConfigs": []}, **answers)
+    to.answers["sagemaker.describe_endpoint"] = refused("ValidationException", "Could not find endpoint")
+    maker = Maker(to)
+    line = program.read(["push", str(tiny), "--service", "harbour", "--dry-run", "--yes"]).options
+
+    assert push_command.run(line, to, maker) == 0  # type: ignore[arg-type]
+
+    assert maker.asked == []
+    assert not [one for one in to.calls if not one.partition(".")[2].startswith(READS)]
+    told = capsys.readouterr().out
+    assert ("deploy" in told.partition("account")[2].partition("upload")[0]) is not there
+    for word in (
+        "harbour-<digest>",
+        "1024 MB, serverless",
+        "alarms: sealift-harbour",
+        "no consumer",
+        "a month",
+    ):
+        assert word in told
+    assert told.endswith("nothing was uploaded, made or changed: this was a dry run\n")
+
+
+# ------------------------------------------------------------------ the end
+
+
+def test_the_end_of_a_push_says_how_to_ask(capsys: pytest.CaptureFixture[str]) -> None:
+    """In commands that reach the same account."""
+    line = program.read(["push", "m.gguf", "--service", "harbour", "--region", "eu-west-1"]).options
+    settings.say({"region": "eu-west-1"})
+
+    push_command.tell_how_to_ask("harbour", push_command.Told(line))  # type: ignore[arg-type]
+    ranker = push_command.Told(line)  # type: ignore[arg-type]
+    push_command.tell_how_to_ask("pier", ranker, ranks=True)
+    settings.say({})
+
+    assert capsys.readouterr().out.splitlines() == [
+        '  ask it    sealift ask harbour --region eu-west-1 "What does a sealift do?"',
+        "  code      sealift connect harbour --region eu-west-1",
+        "  code      sealift connect pier --region eu-west-1",
+    ]
+
+
+def test_a_model_that_is_called_an_archive_is_refused(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of the two was a mistake; no byte is sent."""
+    wrong, to = tmp_path / "wrong" / "model.tar.gz", account()
+    wrong.parent.mkdir()
+    wrong.write_bytes(tiny.read_bytes())
+
+    assert push(wrong, to) == 1
+    assert "BareGGUF" in capsys.readouterr().out
+    assert not [one for one in to.calls if "upload" in one]

@@ -106,10 +106,13 @@ def test_a_bare_model_is_pushed_as_it_is_and_followed_to_its_end(
     assert told[-1]["endpoint_name"] in deployments.resources()["endpoints"]
 
 
-def test_what_is_refused_is_refused_before_a_byte_is_sent(model: Path, deployments: Deployments) -> None:
+def test_what_is_refused_is_refused_before_a_byte_is_sent(
+    model: Path, tmp_path: Path, deployments: Deployments
+) -> None:
     """In the words of `sealift check`; nothing was uploaded and nothing started."""
-    known = deployments.executions()
-    pushed, checked = sealift("push", model, "--service", "refused"), sealift("check", model)
+    known, file = deployments.executions(), tmp_path / "model.tar.gz"
+    file.write_bytes(model.read_bytes())
+    pushed, checked = sealift("push", file, "--service", "refused"), sealift("check", file)
 
     def problems(text: str) -> list[str]:
         return [row for row in text.splitlines() if row.startswith("  ")]
@@ -148,18 +151,20 @@ def test_what_cannot_be_followed_is_one_message(arguments: list[str], status: in
     assert "Traceback" not in done.stderr
 
 
-@pytest.fixture(scope="session")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an archive of several parts."""
+@pytest.fixture(scope="session", params=["archive", "model"])
+def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an archive of several parts, or a model that becomes one on its way."""
     from tiny_gguf import write_tiny_gguf
 
     from pipeline import package_files
     from pipeline.archive.build.pack import pack
 
     folder = tmp_path_factory.mktemp("large")
-    write_tiny_gguf(folder / "large.gguf", embd=512, layers=4, tensor_type="f32")
+    model = write_tiny_gguf(folder / "large.gguf", embd=512, layers=4, tensor_type="f32")
+    if request.param == "model":
+        return model
     path = folder / "model.tar.gz"
-    pack(folder / "large.gguf", path, code=package_files.code())
+    pack(model, path, code=package_files.code())
     return path
 
 
@@ -167,8 +172,8 @@ def test_an_upload_that_was_cut_off_is_resumed(
     large: Path, cloud: LocalCloud, deployments: Deployments
 ) -> None:
     """The same command sends what is missing and no more; what S3 puts together deploys."""
-    bucket = deployments.bucket
-    place = {"Bucket": bucket, "Key": "models/resumed/model.tar.gz"}
+    bucket, service = deployments.bucket, f"resumed-{'bare' if large.suffix == '.gguf' else 'archive'}"
+    place = {"Bucket": bucket, "Key": f"models/{service}/model.tar.gz"}
     first = threading.Lock()
     sent: list[AwsCall] = []
 
@@ -189,14 +194,14 @@ def test_an_upload_that_was_cut_off_is_resumed(
 
     cloud.before_call(one_part_arrives)
     try:
-        cut = sealift("push", large, "--service", "resumed")
+        cut = sealift("push", large, "--service", service)
     finally:
         cloud.before_call(None)
     cloud.faults.replace([])
     (upload,) = cloud.clients.s3.list_multipart_uploads(Bucket=bucket)["Uploads"]
     there = cloud.clients.s3.list_parts(**place, UploadId=upload["UploadId"])["Parts"]
     cloud.recorded.clear()
-    resumed = sealift("push", large, "--service", "resumed")
+    resumed = sealift("push", large, "--service", service)
     parts = -(-large.stat().st_size // (16 << 20))
 
     assert cut.returncode == 1
@@ -204,7 +209,7 @@ def test_an_upload_that_was_cut_off_is_resumed(
     assert 0 < len(there) < parts
     assert resumed.returncode == 0, resumed.stderr + resumed.stdout
     assert "going on with an upload that was cut off" in resumed.stdout
-    assert deployments.calls("s3").count("UploadPart") == parts - len(there)
+    assert _by_hand(cloud).count("UploadPart") == parts - len(there)
     assert "CreateMultipartUpload" not in _by_hand(cloud)
     assert not cloud.clients.s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
 

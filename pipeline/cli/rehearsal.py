@@ -1,0 +1,251 @@
+"""What a push would make, change and cost, before anything of it is done.
+
+`gather` looks at what the new deployment meets, `lines` says it; between them is data. Refuses to change anything, and
+to know what only the upload gives: the digits of a name, and what others do meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from pipeline import limits
+from pipeline.aws import service_errors
+from pipeline.errors import AccessDenied, ConsumerUnreadable, SealiftError
+from pipeline.hosting import KEPT, SERVERLESS
+from pipeline.limits import MiB
+from pipeline.operations import consumer_candidates
+from pipeline.planning import alarms, consumer_claims, quotas
+from pipeline.report import costs
+from pipeline.rollout import consumer_references, release_store, releases
+from pipeline.rollout.releases import Release
+from pipeline.sizing import hourly_costs, images, pricing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from pipeline.aws.clients import Clients
+    from pipeline.cli.commands.plan import PlanShown
+    from pipeline.cli.preflight import Stack
+    from pipeline.rollout.releases import Retirement
+    from pipeline.state_data.request_types import Request
+
+_NEWEST: Final = "9999"
+"""Stands for a moment after all others, in a release that is yet to be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedUpload:
+    """One object that would be written."""
+
+    bytes: int
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A consumer that would call the new endpoint."""
+
+    function_name: str
+    variable: str
+    now: str | None
+    """What it calls; None for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a push would do."""
+
+    account_id: str
+    region: str
+    stack: str
+    stack_is_new: bool
+    uploads: tuple[PlannedUpload, ...]
+    endpoint: str
+    names: tuple[str, ...]
+    """Of what would be created for it: model, endpoint configuration, endpoint."""
+    size: str
+    alarms: tuple[str, ...]
+    switches: tuple[Switch, ...]
+    kept: tuple[str, ...]
+    """The endpoints that would stay as rollback targets, newest first."""
+    retired: tuple[str, ...]
+    spared: tuple[str, ...]
+    """What would be retired but for the reason that stands with it."""
+    usd_per_hour: float
+    """While nobody calls."""
+    usd_per_month: float | None
+    """The same with storage and alarms; None where a price is not known."""
+    cost: tuple[str, ...]
+    """How that is reckoned."""
+    notes: tuple[str, ...] = ()
+    """Of the plan."""
+    unseen: tuple[str, ...] = ()
+    """What could not be looked at, and is left to the workflow."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+
+def gather(
+    clients: Clients, request: Request, made: PlanShown, uploads: Sequence[PlannedUpload], found: Stack
+) -> Rehearsal:
+    """Return what a push would do, as far as the person may look.
+
+    Args:
+        clients: of the account.
+        request: the deployment's.
+        made: its plan, which fits.
+        uploads: what would be written.
+        found: the stack.
+    """
+    unseen: list[str] = []
+    switches = _switches(clients, request, unseen)
+    kept, retired, spared = _earlier(clients, request, made, switches, unseen)
+    endpoint, profile = made.endpoint, images.PROFILES[request.container]
+    offer = made.offers[0] if made.offers else None
+    cpus = offer.vcpus if offer else None
+    watched = alarms.summaries(endpoint, request.timeout_s, cpus, profile.log_lines(request.code))
+    hourly = request.instance_count * offer.usd_per_hour if offer else 0.0
+    idle = _idle(made, found.defaults["region"], len(watched))
+    known = [one.usd for one in idle if one.usd is not None]
+    monthly = sum(known) + hourly * hourly_costs.HOURS_A_MONTH if len(known) == len(idle) else None
+    return Rehearsal(
+        account_id=found.defaults["account_id"],
+        region=found.defaults["region"],
+        stack=found.name,
+        stack_is_new=found.is_new,
+        uploads=tuple(uploads),
+        endpoint=endpoint,
+        names=tuple(dict.fromkeys((made.name, endpoint))),
+        size=_size(made),
+        alarms=tuple(one["name"] for one in watched),
+        switches=switches,
+        kept=kept,
+        retired=retired,
+        spared=spared,
+        usd_per_hour=round(hourly, 6),
+        usd_per_month=None if monthly is None else round(monthly, 2),
+        cost=tuple(f"{one.what}: {one.how}" for one in idle),
+        notes=made.notes,
+        unseen=tuple(unseen),
+    )
+
+
+def _size(made: PlanShown) -> str:
+    if made.offers:
+        count, offer = made.request.instance_count, made.offers[0]
+        return hourly_costs.price(offer.name, count, offer.usd_per_hour)
+    usual = quotas.target(limits.CONCURRENCY_QUOTA.value)
+    calls = made.request.max_concurrency or f"what is free of {usual}"
+    return f"{made.decision.memory_mb} MB, serverless, concurrent calls: {calls}"
+
+
+def _idle(made: PlanShown, region: str, watched: int) -> tuple[costs.CostLine, ...]:
+    """Return what the deployment costs in a month without a call, but for instances."""
+    memory_mb = made.decision.memory_mb if made.hosting == SERVERLESS else None
+    reckoned = costs.reckon(
+        pricing.LISTED,
+        region,
+        memory_mb=memory_mb,
+        transcript=None,
+        transitions=0,
+        # As it was uploaded, and as it is deployed.
+        archive_bytes=2 * made.report.size,
+        alarms=watched,
+    )
+    return reckoned.idle
+
+
+def _switches(clients: Clients, request: Request, unseen: list[str]) -> tuple[Switch, ...]:
+    try:
+        with service_errors.translated():
+            values = consumer_candidates.read_variables(clients, request.consumers)
+            others = consumer_candidates.claimed_by_others(clients, request, values)
+    except (AccessDenied, ConsumerUnreadable) as error:
+        unseen.append(str(error))
+        values, others = [None] * len(request.consumers), []
+    if consumer_claims.left(others, request.consumers, default=request.default_consumer):
+        return ()
+    return tuple(
+        Switch(one.function_name + (f":{one.alias}" if one.alias else ""), one.variable, value)
+        for one, value in zip(request.consumers, values, strict=True)
+    )
+
+
+def _earlier(
+    clients: Clients, request: Request, made: PlanShown, switches: Iterable[Switch], unseen: list[str]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the service's earlier deployments that would stay, go, and stay for a reason of their own."""
+    try:
+        with service_errors.translated():
+            there = release_store.read_releases(clients.sagemaker, request.service).releases
+            callers = {one["function_name"] for each in there for one in each.consumers}
+            referred = consumer_references.referred(clients.lambda_, callers)
+    except (SealiftError, ClientError) as error:
+        unseen.append(str(error))
+        return (), (), ()
+    keep = KEPT[made.hosting] if request.keep_previous is None else request.keep_previous
+    leaving = {one.now for one in switches if one.now}
+    chosen = forecast(there, keep=keep, referred=referred, leaving=leaving)
+
+    def name(one: Release) -> str:
+        return one.endpoint or one.config
+
+    return (
+        tuple(map(name, chosen.kept)),
+        tuple(map(name, chosen.going)),
+        tuple(f"{name(one)}: {why}" for one, why in chosen.spared),
+    )
+
+
+def forecast(
+    there: Iterable[Release], *, keep: int, referred: Mapping[str, str], leaving: AbstractSet[str]
+) -> Retirement:
+    """Return who goes once a deployment that is yet to be made has turned out good.
+
+    Args:
+        there: the service's releases.
+        keep: how many earlier good ones stay as rollback targets.
+        referred: who refers to an endpoint now, by its name.
+        leaving: the endpoints that consumers call now and will not after their switch, which comes first.
+    """
+    mine = Release("", "", _NEWEST, "", uploaded_at=_NEWEST, deployed_at=_NEWEST)
+    still = {name: why for name, why in referred.items() if name not in leaving}
+    return releases.retire([*there, mine], own=mine.config, keep=keep, referred=still)
+
+
+def lines(facts: Rehearsal) -> Iterator[tuple[str, str]]:
+    """Yield what a person is told: a word for what it is about, and the text."""
+    yield "account", f"{facts.account_id}, {facts.region}, stack {facts.stack}"
+    if facts.stack_is_new:
+        yield (
+            "deploy",
+            f"the stack {facts.stack}, which is not there yet: `sealift deploy --dry-run` shows what of",
+        )
+    for one in facts.uploads:
+        size = f"{one.bytes / MiB:,.1f} MiB" if one.bytes >= MiB / 10 else f"{one.bytes:,} bytes"
+        yield "upload", f"{size} to {one.place}"
+    yield "create", f"model, endpoint configuration and endpoint {' and '.join(facts.names)}"
+    yield "", f"{facts.size}"
+    yield "", f"{len(facts.alarms)} alarms: {', '.join(facts.alarms)}"
+    for switch in facts.switches:
+        before = switch.now or "not set"
+        yield "switch", f"{switch.variable} of {switch.function_name}: {before} -> {facts.endpoint}"
+    if not facts.switches:
+        yield "switch", "no consumer"
+    if facts.kept:
+        yield "keep", f"{', '.join(facts.kept)}, to roll back to"
+    yield "retire", ", ".join(facts.retired) or "nothing"
+    for text in facts.spared:
+        yield "stays", text
+    month = "a price is not known" if facts.usd_per_month is None else f"${facts.usd_per_month:,.2f} a month"
+    yield "cost", f"${facts.usd_per_hour:g} an hour while nobody calls; with storage and alarms {month}"
+    for text in facts.notes:
+        yield "note", text
+    for text in facts.unseen:
+        yield "unseen", text
