@@ -139,7 +139,7 @@ _CONFIGURATION: Final[dict[str, Config]] = {
 def _client(service: str, config: Config | None = None) -> Any:
     """Return an attribute of `Clients`: the client of a service, made when it is first asked for."""
     how = config or _CONFIGURATION[service]
-    return cached_property(lambda self: _made(service, how, self._arguments))
+    return cached_property(lambda self: _made(service, self._patience(service, how), self._arguments))
 
 
 class Clients:
@@ -150,6 +150,7 @@ class Clients:
             (AWS_ENDPOINT_URL and its per-service forms are read by the SDK itself).
         region: the region; None for the session's own.
         credentials: the session's own when None.
+        connections: calls of SageMaker's runtime that are made at once at most; the SDK's own number when None.
     """
 
     s3: S3Client = _client("s3")
@@ -176,7 +177,9 @@ class Clients:
         endpoint_url: str | None = None,
         region: str | None = None,
         credentials: dict[str, str] | None = None,
+        connections: int | None = None,
     ) -> None:
+        self._connections = connections
         if not credentials and (profile := settings.profile()):
             _act_as(profile)
         self._arguments: dict[str, Any] = {
@@ -184,6 +187,12 @@ class Clients:
             "region_name": region,
             **(credentials or {}),
         }
+
+    def _patience(self, service: str, how: Config) -> Config:
+        """Return the configuration of a client, with as many connections as are wanted."""
+        if self._connections is None or service != "sagemaker-runtime":
+            return how
+        return how.merge(Config(max_pool_connections=self._connections))
 
 
 def credentials() -> ReadOnlyCredentials:

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
-def must_be_asked(command: str, *, yes: bool, json: bool, stdin: TextIO | None = None) -> None:
+def must_be_asked(
+    command: str,
+    *,
+    yes: bool,
+    json: bool,
+    stdin: TextIO | None = None,
+    wanted: str = "a yes before anything is changed",
+) -> None:
     """Make sure that a person can be asked, before anything is done.
 
     Raises:
@@ -22,7 +29,7 @@ def must_be_asked(command: str, *, yes: bool, json: bool, stdin: TextIO | None =
         return
     seen = "--json" if json else "no terminal to ask at"
     fix = "look with --dry-run, then say --yes"
-    raise InvalidInput(command, [Problem("NobodyToAsk", seen, "a yes before anything is changed", fix)])
+    raise InvalidInput(command, [Problem("NobodyToAsk", seen, wanted, fix)])
 
 
 def agreed(question: str, *, yes: bool, stdin: TextIO | None = None) -> bool:
