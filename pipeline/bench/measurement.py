@@ -5,7 +5,7 @@ What there is so far can be read at any time, so that an interrupted measurement
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
@@ -120,10 +120,15 @@ class Measurement:
         """Call an endpoint for the first time, and return how many tokens the words of a prompt are to it."""
         exchange = self._probing[target.name]
         self._look(f"first call of {target.name}")
-        few, many = (
-            exchange.ask_first(prompts.prompt(words, f"{self._seed}/{words}", task=target.generates))
-            for words in PROBES
+        short, long = (
+            prompts.prompt(words, f"{self._seed}/{words}", task=target.generates) for words in PROBES
         )
+        few = exchange.ask_first(short)
+        try:
+            many = exchange.ask_first(long)
+        except RequestRejected:
+            # Longer than the model takes; it may yet take what is to be measured.
+            many = replace(few, prompt_tokens=None)
         self.results.started[target.name] = Started(few.seconds, many.seconds)
         return Lengths.of((few.prompt_tokens, many.prompt_tokens))
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pipeline.report.costs import CostLine
     from pipeline.sizing.pricing import Price
 
+    Lines = Sequence[tuple[Stage, "Line"]]
+
 START_S: Final = 1.0
 """A first call that took so much longer than others of its kind started a container."""
 MANY: Final = 100
@@ -243,11 +245,14 @@ def _ratio(one: Ratio | None) -> dict[str, Any] | None:
 def _notes(document: Document) -> Iterator[str]:
     if document.stopped:
         yield f"{document.stopped}: these are the results so far"
-    for one in document.targets:
-        yield from _of_endpoint(document, one)
-    for stage in document.stages:
-        for line in stage.lines:
-            yield from _of_line(document, stage.stage, line)
+    for number, one in enumerate(document.targets):
+        lines = [(stage.stage, stage.lines[number]) for stage in document.stages]
+        yield from _of_first_calls(document, one)
+        yield from _of_warm_up(one, lines)
+        yield from _of_tokens(one, lines)
+        yield from _of_errors(one, lines)
+        if not document.stopped:
+            yield from _of_short_stages(one, lines)
     found = [line.figures for stage in document.stages for line in stage.lines]
     if any(0 < one.answers < MANY for one in found):
         yield f"a p99 of fewer than {MANY} answers is the slowest of them"
@@ -261,62 +266,97 @@ def _notes(document: Document) -> Iterator[str]:
         )
 
 
-def _of_endpoint(document: Document, one: Target) -> Iterator[str]:
-    if one.generates and not one.endpoint.streams:
-        seconds = _prompt_seconds(document, one)
-        told = f"; by its own clock a prompt took {seconds}" if seconds else ""
-        yield (
-            f"{one.name}: no time to the first token, since SageMaker streams nothing from a serverless endpoint{told}"
-        )
-    if (started := document.started.get(one.name)) is None:
+def _of_first_calls(document: Document, one: Target) -> Iterator[str]:
+    """Tell of the very first call. On instances nothing starts; on serverless a start is the likely reason."""
+    started = document.started.get(one.name)
+    if started is None or one.memory_mb is None:
         return
     alone = f" after {span(document.alone_s)} alone" if document.alone_s is not None else ""
     if (more := started.first_s - started.second_s) > START_S:
         yield (
-            f"{one.name}: the first call{alone} took {started.first_s:.1f} s and the second {started.second_s:.1f} s: "
-            f"a container's start of about {more:.1f} s"
+            f"{one.name}: the first call{alone} took {started.first_s:.1f} s, the second {started.second_s:.1f} s: "
+            f"likely the start of a container, of about {more:.1f} s"
         )
     elif document.alone_s is not None:
-        yield f"{one.name}: the first call{alone} took {started.first_s:.1f} s: a container was up, nothing started"
+        yield f"{one.name}: the first call{alone} took {started.first_s:.1f} s: a container was still up"
 
 
-def _prompt_seconds(document: Document, one: Target) -> str:
-    found: dict[int, float] = {}
-    for stage in document.stages:
-        for line in stage.lines:
-            seconds = line.figures.prompt_seconds
-            if line.target is one and seconds is not None:
+def _of_warm_up(one: Target, lines: Lines) -> Iterator[str]:
+    """Tell of containers that more callers than before likely made start; each takes one caller on serverless."""
+    most = 0
+    for stage, line in lines:
+        latency = line.figures.latency
+        slow = line.warm_up_s is not None and latency and line.warm_up_s > 2 * latency.longest + START_S
+        if slow and latency and one.memory_mb is not None and stage.concurrency > most:
+            yield (
+                f"{one.name}, {_at(stage)}: the slowest first call took {line.warm_up_s:.1f} s, later ones "
+                f"{latency.longest:.1f} s at most: likely containers that started"
+            )
+        most = max(most, stage.concurrency)
+
+
+def _of_tokens(one: Target, lines: Lines) -> Iterator[str]:
+    if one.generates and not one.endpoint.streams:
+        prompts: dict[int, float] = {}
+        for stage, line in lines:
+            if line.figures.prompt_seconds is not None:
                 # Of the fewest callers, who do not wait for each other.
-                found.setdefault(stage.stage.prompt_tokens, seconds)
-    return ", ".join(f"{seconds:.2f} s of {tokens} tokens" for tokens, seconds in found.items())
-
-
-def _of_line(document: Document, stage: Stage, line: Line) -> Iterator[str]:
-    found = line.figures
-    at = f"{line.target.name}, {stage.concurrency} at once, {stage.prompt_tokens} tokens"
-    if line.refused:
-        yield f"{at}: not measured, since it was refused: {line.refused}"
-        return
-    latency = found.latency
-    if line.warm_up_s is not None and latency and line.warm_up_s - latency.longest > START_S:
+                prompts.setdefault(stage.prompt_tokens, line.figures.prompt_seconds)
+        read = ", ".join(f"{seconds:.2f} s of {tokens} tokens" for tokens, seconds in prompts.items())
+        told = f"; by its own clock a prompt took {read}" if read else ""
         yield (
-            f"{at}: the slowest first call took {line.warm_up_s:.1f} s, {line.warm_up_s - latency.longest:.1f} s more "
-            "than any later one: a container started"
+            f"{one.name}: no time to the first token, since SageMaker streams nothing from a serverless endpoint{told}"
         )
-    if throttled := found.errors.get(Throttled.__name__):
-        most = line.target.max_concurrency
-        room = f"; it takes {most} at once (max_concurrency)" if most and most < stage.concurrency else ""
-        yield f"{at}: {throttled} calls were throttled{room}"
-    for kind, times in found.errors.items():
-        if kind != Throttled.__name__:
-            yield f"{at}: {times} x {kind}: {line.texts[kind]}"
-    if found.first_token and latency and found.first_token.p50 > _AT_ONCE * latency.p50:
-        yield f"{at}: the stream came in one piece, so the time to the first token is that of the whole answer"
-    if found.evaluated is not None and found.evaluated < 1 - _CACHED:
-        yield f"{at}: {1 - found.evaluated:.0%} of the prompts' tokens lay in the server's cache"
-    planned = stage.rounds * stage.calls
-    if not document.stopped and found.answers + sum(found.errors.values()) < planned:
-        yield f"{at}: the time of the stage ({span(stage.seconds * stage.rounds)}) ended it before {planned} calls"
+    whole = [stage for stage, line in lines if _came_whole(line.figures)]
+    if whole:
+        yield (
+            f"{one.name}, {_places(whole, lines)}: the stream came in one piece, so the time to the first token is "
+            "that of the whole answer"
+        )
+    for stage, line in lines:
+        share = line.figures.evaluated
+        if share is not None and share < 1 - _CACHED:
+            yield f"{one.name}, {_at(stage)}: {1 - share:.0%} of the prompts' tokens lay in the server's cache"
+
+
+def _came_whole(found: Figures) -> bool:
+    first, latency = found.first_token, found.latency
+    return first is not None and latency is not None and first.p50 > _AT_ONCE * latency.p50
+
+
+def _of_errors(one: Target, lines: Lines) -> Iterator[str]:
+    for stage, line in lines:
+        if line.refused:
+            yield f"{one.name}, {_at(stage)}: not measured, since it was refused: {line.refused}"
+        for kind, times in line.figures.errors.items():
+            text = line.texts[kind]
+            if kind == Throttled.__name__:
+                most = one.max_concurrency
+                full = most is not None and most < stage.concurrency
+                text = f"it takes {most} at once (max_concurrency)" if full else text
+                yield f"{one.name}, {_at(stage)}: {times} calls were throttled: {text}"
+            else:
+                yield f"{one.name}, {_at(stage)}: {times} x {kind}: {text}"
+
+
+def _of_short_stages(one: Target, lines: Lines) -> Iterator[str]:
+    short = [
+        stage
+        for stage, line in lines
+        if not line.refused
+        and line.figures.answers + sum(line.figures.errors.values()) < stage.rounds * stage.calls
+    ]
+    if short:
+        seconds = span(short[0].seconds * short[0].rounds)
+        yield f"{one.name}, {_places(short, lines)}: its time of {seconds} was over before all its calls were made"
+
+
+def _at(stage: Stage) -> str:
+    return f"{stage.concurrency} at once, {stage.prompt_tokens} tokens"
+
+
+def _places(found: Sequence[Stage], lines: Lines) -> str:
+    return "every stage" if len(found) == len(lines) > 1 else "; ".join(map(_at, found))
 
 
 def _of_costs(document: Document) -> Iterator[str]:

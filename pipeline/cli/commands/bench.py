@@ -26,6 +26,7 @@ from pipeline.cli.endings import FAILED, INTERRUPTED, OK
 from pipeline.cli.screen import Screen
 from pipeline.cli.waiting import WaitingClock
 from pipeline.errors import InvalidInput, Problem, SealiftError
+from pipeline.report import page as report_page
 from pipeline.rollout.answers import NotAnAnswer
 from pipeline.time_format import span
 
@@ -164,8 +165,8 @@ def _tell(screen: Screen, found: Sequence[Target], most: Bound, cold: float | No
         "at most  ",
         f"{most.calls:,} calls in {span(most.seconds)} and what containers take to start; {tokens}",
     )
-    usd = "not known" if most.usd is None else f"{most.usd:,.2f} USD"
-    screen.item("costs    ", f"{usd} at most ({most.how})")
+    usd = "not known" if most.usd is None else f"{report_page.usd(most.usd)} at most"
+    screen.item("costs    ", f"{usd} ({most.how})")
     if cold is not None:
         screen.item(
             "cold     ", f"nobody may call for {span(cold * 60)} first; AWS does not tell when containers go"
