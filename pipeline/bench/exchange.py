@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from pipeline.aws.clients import Clients
     from pipeline.bench.samples import Sample
-    from pipeline.bench.targets import Target
+    from pipeline.bench.targets import LoadTarget
 
 
-class Exchange:
+class TimedCaller:
     """Asks one endpoint.
 
     Args:
@@ -37,7 +37,7 @@ class Exchange:
     def __init__(
         self,
         clients: Clients,
-        target: Target,
+        target: LoadTarget,
         max_tokens: int,
         *,
         now: Callable[[], float],

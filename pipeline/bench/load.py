@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from pipeline.aws import service_errors
-from pipeline.bench.samples import Failure
+from pipeline.bench.samples import FailedCall
 from pipeline.errors import NotYetVisible, PermanentError, RequestRejected, SealiftError
 from pipeline.rollout.answers import NotAnAnswer
 
@@ -115,11 +115,11 @@ class _Crew:
             return next(self._prompts, None)
 
 
-def failed(error: Exception) -> Failure | None:
+def failed(error: Exception) -> FailedCall | None:
     """Return what a call came to that had no answer; None where no other call will have one either."""
     known = service_errors.translation(error)
     if isinstance(known, RequestRejected | NotAnAnswer):
-        return Failure(type(known).__name__, str(known)[:_SHOWN])
+        return FailedCall(type(known).__name__, str(known)[:_SHOWN])
     if isinstance(known, PermanentError | NotYetVisible) or not isinstance(known, SealiftError):
         return None
-    return Failure(type(known).__name__, str(known)[:_SHOWN])
+    return FailedCall(type(known).__name__, str(known)[:_SHOWN])

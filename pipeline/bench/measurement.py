@@ -10,7 +10,7 @@ from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from pipeline.bench import load, prompts
-from pipeline.bench.exchange import Exchange
+from pipeline.bench.exchange import TimedCaller
 from pipeline.bench.prompts import PROBES, Lengths
 from pipeline.bench.samples import Round
 from pipeline.errors import RequestRejected
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pipeline.aws.clients import Clients
-    from pipeline.bench.sweep import Stage
-    from pipeline.bench.targets import Target
+    from pipeline.bench.sweep import LoadStage
+    from pipeline.bench.targets import LoadTarget
 
 _NO_END_S = 1e9
 
@@ -29,8 +29,8 @@ _NO_END_S = 1e9
 class Measured:
     """A stage on one endpoint."""
 
-    stage: Stage
-    target: Target
+    stage: LoadStage
+    target: LoadTarget
     warm_up: Round = field(default_factory=Round)
     """The first call of each caller, all at once: containers start, and nothing of it is in any figure."""
     rounds: list[Round] = field(default_factory=list)
@@ -75,8 +75,8 @@ class Measurement:
     def __init__(
         self,
         clients: Clients,
-        targets: Sequence[Target],
-        stages: Sequence[Stage],
+        targets: Sequence[LoadTarget],
+        stages: Sequence[LoadStage],
         max_tokens: int,
         seed: str,
         *,
@@ -92,8 +92,10 @@ class Measurement:
         self._now = now
         self._look = look
         self._pause_s = pause_s
-        self._probing = {one.name: Exchange(clients, one, 1, now=now, sleep=sleep) for one in targets}
-        self._asking = {one.name: Exchange(clients, one, max_tokens, now=now, sleep=sleep) for one in targets}
+        self._probing = {one.name: TimedCaller(clients, one, 1, now=now, sleep=sleep) for one in targets}
+        self._asking = {
+            one.name: TimedCaller(clients, one, max_tokens, now=now, sleep=sleep) for one in targets
+        }
 
     def run(self) -> None:
         """Measure all of it.
@@ -116,7 +118,7 @@ class Measurement:
                 for one in able if turn % 2 == 0 else able[::-1]:
                     self._measure(one, turn, what)
 
-    def _probe(self, target: Target) -> Lengths:
+    def _probe(self, target: LoadTarget) -> Lengths:
         """Call an endpoint for the first time, and return how many tokens the words of a prompt are to it."""
         exchange = self._probing[target.name]
         self._look(f"first call of {target.name}")

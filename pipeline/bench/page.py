@@ -9,12 +9,12 @@ from pipeline.bench import plot, table
 from pipeline.report import page
 
 if TYPE_CHECKING:
-    from pipeline.bench.results import Document
+    from pipeline.bench.results import Findings
 
 TEMPLATES: Final = Path(__file__).resolve().parent / "templates"
 
 
-def render(document: Document) -> bytes:
+def render(document: Findings) -> bytes:
     """Return the page."""
     template = page.environment(TEMPLATES).get_template("bench.html.j2")
     return template.render(document=document, plot=plot, table=table).encode()

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from pipeline.bench.measurement import Measured, Results, Started
     from pipeline.bench.samples import Round
     from pipeline.bench.spending import Bound
-    from pipeline.bench.sweep import Stage, Sweep
-    from pipeline.bench.targets import Target
+    from pipeline.bench.sweep import LoadStage, Sweep
+    from pipeline.bench.targets import LoadTarget
     from pipeline.report.costs import CostLine
     from pipeline.sizing.pricing import Price
 
-    Lines = Sequence[tuple[Stage, "Line"]]
+    Lines = Sequence[tuple[LoadStage, "Line"]]
 
 START_S: Final = 1.0
 """A first call that took so much longer than others of its kind started a container."""
@@ -43,7 +43,7 @@ _AT_ONCE: Final = 0.95
 class Line:
     """A stage on one endpoint, as it is shown."""
 
-    target: Target
+    target: LoadTarget
     figures: Figures
     cost: CostLine
     """Of a thousand answers."""
@@ -74,16 +74,16 @@ class Compared:
 class StageResult:
     """A stage."""
 
-    stage: Stage
+    stage: LoadStage
     lines: tuple[Line, ...]
     compared: Compared | None
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class Findings:
     """All that is said."""
 
-    targets: tuple[Target, ...]
+    targets: tuple[LoadTarget, ...]
     sweep: Sweep
     bound: Bound
     began: datetime
@@ -135,7 +135,7 @@ class Document:
             "notes": list(self.notes),
         }
 
-    def _endpoint(self, one: Target) -> dict[str, Any]:
+    def _endpoint(self, one: LoadTarget) -> dict[str, Any]:
         started = self.started.get(one.name)
         return {
             "service": one.endpoint.service,
@@ -150,7 +150,7 @@ class Document:
 
 def assemble(
     results: Results,
-    targets: Sequence[Target],
+    targets: Sequence[LoadTarget],
     sweep: Sweep,
     bound: Bound,
     *,
@@ -158,9 +158,9 @@ def assemble(
     price: Price | None,
     alone_s: float | None = None,
     stopped: str = "",
-) -> Document:
+) -> Findings:
     """Return what a measurement says, as far as it has come."""
-    return Document(
+    return Findings(
         tuple(targets),
         sweep,
         bound,
@@ -242,7 +242,7 @@ def _ratio(one: Ratio | None) -> dict[str, Any] | None:
     }
 
 
-def _notes(document: Document) -> Iterator[str]:
+def _notes(document: Findings) -> Iterator[str]:
     if document.stopped:
         yield f"{document.stopped}: these are the results so far"
     for number, one in enumerate(document.targets):
@@ -266,7 +266,7 @@ def _notes(document: Document) -> Iterator[str]:
         )
 
 
-def _of_first_calls(document: Document, one: Target) -> Iterator[str]:
+def _of_first_calls(document: Findings, one: LoadTarget) -> Iterator[str]:
     """Tell of the very first call. On instances nothing starts; on serverless a start is the likely reason."""
     started = document.started.get(one.name)
     if started is None or one.memory_mb is None:
@@ -281,7 +281,7 @@ def _of_first_calls(document: Document, one: Target) -> Iterator[str]:
         yield f"{one.name}: the first call{alone} took {started.first_s:.1f} s: a container was still up"
 
 
-def _of_warm_up(one: Target, lines: Lines) -> Iterator[str]:
+def _of_warm_up(one: LoadTarget, lines: Lines) -> Iterator[str]:
     """Tell of containers that more callers than before likely made start; each takes one caller on serverless."""
     most = 0
     for stage, line in lines:
@@ -295,7 +295,7 @@ def _of_warm_up(one: Target, lines: Lines) -> Iterator[str]:
         most = max(most, stage.concurrency)
 
 
-def _of_tokens(one: Target, lines: Lines) -> Iterator[str]:
+def _of_tokens(one: LoadTarget, lines: Lines) -> Iterator[str]:
     if one.generates and not one.endpoint.streams:
         prompts: dict[int, float] = {}
         for stage, line in lines:
@@ -324,7 +324,7 @@ def _came_whole(found: Figures) -> bool:
     return first is not None and latency is not None and first.p50 > _AT_ONCE * latency.p50
 
 
-def _of_errors(one: Target, lines: Lines) -> Iterator[str]:
+def _of_errors(one: LoadTarget, lines: Lines) -> Iterator[str]:
     for stage, line in lines:
         if line.refused:
             yield f"{one.name}, {_at(stage)}: not measured, since it was refused: {line.refused}"
@@ -339,7 +339,7 @@ def _of_errors(one: Target, lines: Lines) -> Iterator[str]:
                 yield f"{one.name}, {_at(stage)}: {times} x {kind}: {text}"
 
 
-def _of_short_stages(one: Target, lines: Lines) -> Iterator[str]:
+def _of_short_stages(one: LoadTarget, lines: Lines) -> Iterator[str]:
     short = [
         stage
         for stage, line in lines
@@ -351,15 +351,15 @@ def _of_short_stages(one: Target, lines: Lines) -> Iterator[str]:
         yield f"{one.name}, {_places(short, lines)}: its time of {seconds} was over before all its calls were made"
 
 
-def _at(stage: Stage) -> str:
+def _at(stage: LoadStage) -> str:
     return f"{stage.concurrency} at once, {stage.prompt_tokens} tokens"
 
 
-def _places(found: Sequence[Stage], lines: Lines) -> str:
+def _places(found: Sequence[LoadStage], lines: Lines) -> str:
     return "every stage" if len(found) == len(lines) > 1 else "; ".join(map(_at, found))
 
 
-def _of_costs(document: Document) -> Iterator[str]:
+def _of_costs(document: Findings) -> Iterator[str]:
     for target in document.targets:
         costs = [line.cost for stage in document.stages for line in stage.lines if line.target is target]
         if not costs:

@@ -34,7 +34,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedCall:
     """A call without an answer."""
 
     kind: str
@@ -64,7 +64,7 @@ class Round:
     """Calls of several callers to one endpoint, one after the other of each."""
 
     samples: list[Sample] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[FailedCall] = field(default_factory=list)
     seconds: float = 0.0
     """From the first call to the end of the last."""
     whole: bool = False
@@ -77,7 +77,7 @@ class Round:
         """How many calls have ended."""
         return len(self.samples) + len(self.failures)
 
-    def add(self, one: Sample | Failure) -> None:
+    def add(self, one: Sample | FailedCall) -> None:
         """Take what a call came to, unless the round is over."""
         with self._writing:
             if self._closed:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pipeline.bench.figures import Figures
-    from pipeline.bench.sweep import Stage, Sweep
-    from pipeline.bench.targets import Target
+    from pipeline.bench.sweep import LoadStage, Sweep
+    from pipeline.bench.targets import LoadTarget
     from pipeline.sizing.pricing import Price
 
 LONGEST_S: Final = 60
@@ -50,7 +50,9 @@ class Bound:
         }
 
 
-def bound(stages: Sequence[Stage], wanted: Sweep, targets: Sequence[Target], second: Price | None) -> Bound:
+def bound(
+    stages: Sequence[LoadStage], wanted: Sweep, targets: Sequence[LoadTarget], second: Price | None
+) -> Bound:
     """Return what a measurement comes to at most.
 
     Args:
@@ -75,7 +77,7 @@ def bound(stages: Sequence[Stage], wanted: Sweep, targets: Sequence[Target], sec
     )
 
 
-def _spent(target: Target, stages: Iterable[Stage], second: Price | None) -> tuple[float | None, str]:
+def _spent(target: LoadTarget, stages: Iterable[LoadStage], second: Price | None) -> tuple[float | None, str]:
     """Return what one endpoint's calls cost at most, and how that is reckoned."""
     if target.memory_mb is None:
         usd = target.cost.usd_per_hour
@@ -92,7 +94,7 @@ def _spent(target: Target, stages: Iterable[Stage], second: Price | None) -> tup
     return busy * gb * second.usd, f"{busy:,.0f} s x {gb:g} GB x {second.usd:.7f} USD"
 
 
-def per_thousand(target: Target, found: Figures, second: Price | None) -> CostLine:
+def per_thousand(target: LoadTarget, found: Figures, second: Price | None) -> CostLine:
     """Return what a thousand answers like those of a stage cost."""
     if target.memory_mb is not None:
         if target.cost.usd_per_hour is None:

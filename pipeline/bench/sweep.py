@@ -33,7 +33,7 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class LoadStage:
     """So many callers with so long prompts."""
 
     concurrency: int
@@ -50,7 +50,7 @@ class Stage:
         return self.rounds * self.calls + self.concurrency
 
 
-def stages(sweep: Sweep, *, compared: bool) -> tuple[Stage, ...]:
+def stages(sweep: Sweep, *, compared: bool) -> tuple[LoadStage, ...]:
     """Return the stages in the order in which they are run: the shortest prompts and the fewest callers first.
 
     Args:
@@ -64,7 +64,7 @@ def stages(sweep: Sweep, *, compared: bool) -> tuple[Stage, ...]:
     for tokens in sorted(set(sweep.prompt_tokens)):
         for callers in sorted(set(sweep.concurrency)):
             rounds, calls = (1, sweep.requests) if not compared else _rounds(sweep.requests, callers)
-            found.append(Stage(callers, tokens, rounds, calls, sweep.seconds / rounds))
+            found.append(LoadStage(callers, tokens, rounds, calls, sweep.seconds / rounds))
     return tuple(found)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class LoadTarget:
     """An endpoint that is measured."""
 
     endpoint: ServiceEndpoint
@@ -50,7 +50,7 @@ class Target:
         return self.cost.how
 
 
-def find(clients: Clients, service: str, deployment: str | None, stack: str | None) -> Target:
+def find(clients: Clients, service: str, deployment: str | None, stack: str | None) -> LoadTarget:
     """Return the endpoint of a service that is to be measured.
 
     Args:
@@ -83,7 +83,7 @@ def find(clients: Clients, service: str, deployment: str | None, stack: str | No
     return target(found, described, config)
 
 
-def find_other(clients: Clients, name: str, stack: str | None) -> Target:
+def find_other(clients: Clients, name: str, stack: str | None) -> LoadTarget:
     """Return what is compared with: a service, or the endpoint of any deployment of Sealift's.
 
     Raises:
@@ -93,10 +93,10 @@ def find_other(clients: Clients, name: str, stack: str | None) -> Target:
     return find(clients, service, name, stack) if service else find(clients, name, None, stack)
 
 
-def target(endpoint: ServiceEndpoint, described: Mapping[str, Any], config: Mapping[str, Any]) -> Target:
+def target(endpoint: ServiceEndpoint, described: Mapping[str, Any], config: Mapping[str, Any]) -> LoadTarget:
     """Return an endpoint with what it runs on, as DescribeEndpoint and DescribeEndpointConfig have it."""
     variants = described.get("ProductionVariants", ())
     cost = hourly_costs.per_hour(variants, config["ProductionVariants"])
     first: Mapping[str, Any] = next(iter(variants), {})
     sizes = first.get("CurrentServerlessConfig") or {}
-    return Target(endpoint, cost, sizes.get("MemorySizeInMB"), sizes.get("MaxConcurrency"))
+    return LoadTarget(endpoint, cost, sizes.get("MemorySizeInMB"), sizes.get("MaxConcurrency"))

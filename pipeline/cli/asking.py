@@ -1,4 +1,4 @@
-"""The question before something is changed. Refuses to take silence for a yes."""
+"""The question before something is changed or paid for. Refuses to take silence for a yes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
-def must_be_asked(
-    command: str,
-    *,
-    yes: bool,
-    json: bool,
-    stdin: TextIO | None = None,
-    wanted: str = "a yes before anything is changed",
-) -> None:
+def must_be_asked(command: str, *, yes: bool, json: bool, stdin: TextIO | None = None) -> None:
     """Make sure that a person can be asked, before anything is done.
 
     Raises:
@@ -29,6 +22,7 @@ def must_be_asked(
         return
     seen = "--json" if json else "no terminal to ask at"
     fix = "look with --dry-run, then say --yes"
+    wanted = "a yes before anything is changed or paid for"
     raise InvalidInput(command, [Problem("NobodyToAsk", seen, wanted, fix)])
 
 

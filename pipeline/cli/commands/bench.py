@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pipeline.bench.results import Document
+    from pipeline.bench.results import Findings
     from pipeline.bench.spending import Bound
-    from pipeline.bench.targets import Target
+    from pipeline.bench.targets import LoadTarget
     from pipeline.cli.options import BenchOptions
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
@@ -54,9 +54,7 @@ def bench(arguments: BenchOptions) -> int:
 def run(arguments: BenchOptions, clients: Clients) -> int:
     """Measure with the clients of an account."""
     if not arguments.dry_run:
-        asking.must_be_asked(
-            "bench", yes=arguments.yes, json=arguments.json, wanted="a yes before calls are paid for"
-        )
+        asking.must_be_asked("bench", yes=arguments.yes, json=arguments.json)
     screen = Screen.of(arguments)
     wanted = Sweep(
         arguments.concurrency,
@@ -114,7 +112,7 @@ def run(arguments: BenchOptions, clients: Clients) -> int:
     return _end(arguments, screen, document, stopped)
 
 
-def _targets(arguments: BenchOptions, clients: Clients) -> list[Target]:
+def _targets(arguments: BenchOptions, clients: Clients) -> list[LoadTarget]:
     """Return what is measured.
 
     Raises:
@@ -153,7 +151,7 @@ def _targets(arguments: BenchOptions, clients: Clients) -> list[Target]:
     return found
 
 
-def _tell(screen: Screen, found: Sequence[Target], most: Bound, cold: float | None) -> None:
+def _tell(screen: Screen, found: Sequence[LoadTarget], most: Bound, cold: float | None) -> None:
     """Say what is about to be measured, and what that comes to at most."""
     names = (table.FIRST, table.SECOND) if len(found) > 1 else ("endpoint",)
     for name, one in zip(names, found, strict=True):
@@ -208,7 +206,7 @@ def _why(stopped: BaseException | None) -> str:
     return "interrupted" if isinstance(stopped, KeyboardInterrupt) else str(stopped)
 
 
-def _end(arguments: BenchOptions, screen: Screen, document: Document, stopped: BaseException | None) -> int:
+def _end(arguments: BenchOptions, screen: Screen, document: Findings, stopped: BaseException | None) -> int:
     """Show what was measured, and return the exit status.
 
     Raises:
@@ -229,7 +227,7 @@ def _end(arguments: BenchOptions, screen: Screen, document: Document, stopped: B
     return OK if document.answered else FAILED
 
 
-def show(screen: Screen, document: Document) -> None:
+def show(screen: Screen, document: Findings) -> None:
     """Draw the tables, and what is to be known of them."""
     if document.stages:
         screen.say()

@@ -13,8 +13,8 @@ from pipeline.aws.clients import Clients
 from pipeline.bench import load
 from pipeline.bench.measurement import Measurement
 from pipeline.bench.samples import Round, Sample
-from pipeline.bench.sweep import Stage
-from pipeline.bench.targets import Target
+from pipeline.bench.sweep import LoadStage
+from pipeline.bench.targets import LoadTarget
 from pipeline.errors import AccessDenied, Throttled
 from tests.functional.bench.fake_runtime import FakeRuntime, refused
 from tests.unit.bench.measured import INSTANCE, SERVERLESS, VECTORS
@@ -38,8 +38,8 @@ class Ticking:
 
 def measurement(
     runtime: FakeRuntime,
-    *targets: Target,
-    stages: tuple[Stage, ...],
+    *targets: LoadTarget,
+    stages: tuple[LoadStage, ...],
     clock: Ticking | None = None,
     **more: Any,
 ) -> Measurement:
@@ -59,7 +59,7 @@ def measurement(
 
 
 LONG = 1e6
-ONE = Stage(3, 64, 1, 12, LONG)
+ONE = LoadStage(3, 64, 1, 12, LONG)
 
 
 def test_every_call_is_made_and_warm_up_left_out() -> None:
@@ -86,7 +86,7 @@ def test_every_call_is_made_and_warm_up_left_out() -> None:
 def test_callers_ask_at_once() -> None:
     """As many as the stage says: each call waits until all of them are there."""
     runtime = FakeRuntime()
-    work = measurement(runtime, SERVERLESS, stages=(Stage(5, 64, 1, 10, LONG),))
+    work = measurement(runtime, SERVERLESS, stages=(LoadStage(5, 64, 1, 10, LONG),))
     probes = threading.Barrier(5)
     runtime._error = lambda number: setattr(runtime, "_gate", probes if number > 2 else None)  # type: ignore[method-assign, func-returns-value, assignment]
     work.run()
@@ -97,7 +97,7 @@ def test_callers_ask_at_once() -> None:
 def test_a_stream_tells_its_first_token() -> None:
     """Before its end, at the first event that has a text, not at an empty one; and is closed."""
     runtime = FakeRuntime()
-    work = measurement(runtime, INSTANCE, stages=(Stage(1, 64, 1, 2, LONG),))
+    work = measurement(runtime, INSTANCE, stages=(LoadStage(1, 64, 1, 2, LONG),))
     work.run()
     samples = work.results.stages[0][0].rounds[0].samples
 
@@ -110,7 +110,7 @@ def test_a_stream_tells_its_first_token() -> None:
 def test_vectors_are_asked_for_as_they_are() -> None:
     """With a text and nothing else."""
     runtime = FakeRuntime()
-    work = measurement(runtime, VECTORS, stages=(Stage(1, 64, 1, 2, LONG),))
+    work = measurement(runtime, VECTORS, stages=(LoadStage(1, 64, 1, 2, LONG),))
     work.run()
 
     assert all(set(body) == {"input"} for _, body in runtime.asked)
@@ -120,7 +120,7 @@ def test_vectors_are_asked_for_as_they_are() -> None:
 def test_two_endpoints_take_turns_and_get_the_same_prompts() -> None:
     """Whoever came first comes second in the next round."""
     runtime = FakeRuntime()
-    work = measurement(runtime, SERVERLESS, INSTANCE, stages=(Stage(1, 64, 4, 2, LONG),))
+    work = measurement(runtime, SERVERLESS, INSTANCE, stages=(LoadStage(1, 64, 4, 2, LONG),))
     work.run()
     first, second = work.results.stages[0]
     names = [name for name, _ in runtime.asked[6:]]
@@ -162,7 +162,7 @@ def test_what_is_throttled_is_counted_and_not_repeated() -> None:
         return refused("ThrottlingException") if number % 4 else None
 
     runtime._error = all_there  # type: ignore[method-assign]
-    work = measurement(runtime, SERVERLESS, stages=(Stage(4, 64, 1, 12, LONG),))
+    work = measurement(runtime, SERVERLESS, stages=(LoadStage(4, 64, 1, 12, LONG),))
     work.run()
     ((measured,),) = work.results.stages
     (found,) = measured.rounds
@@ -177,7 +177,7 @@ def test_a_stage_that_is_refused_is_left_out_and_the_next_is_measured() -> None:
     """A prompt that is too long for the model is no reason to end."""
     too_long = refused("ModelError", OriginalStatusCode=400, OriginalMessage='{"error": "too long"}')
     runtime = FakeRuntime(error=lambda number: too_long if 2 < number <= 5 else None)
-    work = measurement(runtime, SERVERLESS, stages=(ONE, Stage(1, 32, 1, 2, LONG)))
+    work = measurement(runtime, SERVERLESS, stages=(ONE, LoadStage(1, 32, 1, 2, LONG)))
     work.run()
     (first,), (second,) = work.results.stages
 
@@ -227,7 +227,7 @@ def test_errors_are_counted_by_kind_or_end_it(error: Exception, kind: str | None
 def test_what_is_no_answer_is_an_error_too() -> None:
     """Whoever answered with something else."""
     runtime = FakeRuntime()
-    work = measurement(runtime, SERVERLESS, stages=(Stage(1, 64, 1, 1, LONG),))
+    work = measurement(runtime, SERVERLESS, stages=(LoadStage(1, 64, 1, 1, LONG),))
     answer = runtime._answer
     runtime._answer = lambda request: {} if len(runtime.asked) > 2 else answer(request)  # type: ignore[method-assign]
     work.run()
@@ -265,7 +265,7 @@ def test_an_interruption_leaves_what_there_is() -> None:
         if "calls of" in what and runtime.asked[8:]:
             raise KeyboardInterrupt
 
-    work = measurement(runtime, SERVERLESS, stages=(Stage(1, 64, 1, 10**9, LONG),), look=look)
+    work = measurement(runtime, SERVERLESS, stages=(LoadStage(1, 64, 1, 10**9, LONG),), look=look)
     with pytest.raises(KeyboardInterrupt):
         work.run()
     (found,) = work.results.stages[0][0].rounds

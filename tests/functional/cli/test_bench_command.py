@@ -15,8 +15,12 @@ from pipeline.errors import InvalidInput
 @pytest.mark.parametrize(
     ("words", "told", "status"),
     [
-        pytest.param([], "wanted a yes before calls are paid for", cli.FAILED, id="nobody to ask"),
-        pytest.param(["--json"], "wanted a yes before calls are paid for", cli.FAILED, id="a program"),
+        pytest.param(
+            [], "wanted a yes before anything is changed or paid for", cli.FAILED, id="nobody to ask"
+        ),
+        pytest.param(
+            ["--json"], "wanted a yes before anything is changed or paid for", cli.FAILED, id="a program"
+        ),
         pytest.param(
             ["--yes", "--against", "b", "--concurrency", "2", "--requests", "11"],
             "at least 12",

@@ -8,22 +8,22 @@ from datetime import UTC, datetime
 from pipeline.bench import results, spending, sweep
 from pipeline.bench.measurement import Measured, Results, Started
 from pipeline.bench.prompts import Lengths
-from pipeline.bench.results import Document
-from pipeline.bench.samples import Failure, Round, Sample
+from pipeline.bench.results import Findings
+from pipeline.bench.samples import FailedCall, Round, Sample
 from pipeline.bench.sweep import Sweep
-from pipeline.bench.targets import Target
+from pipeline.bench.targets import LoadTarget
 from pipeline.client.service_endpoint import ServiceEndpoint
 from pipeline.sizing import pricing
 from pipeline.sizing.hourly_costs import Cost
 
-SERVERLESS = Target(
+SERVERLESS = LoadTarget(
     ServiceEndpoint("demo", "demo-1", streams=False),
     Cost(0.0, "serverless, nothing while nobody calls"),
     2048,
     2,
 )
-INSTANCE = Target(ServiceEndpoint("tug", "tug-1", streams=True), Cost(0.36, "1 x ml.m5.large at $0.36"))
-VECTORS = Target(
+INSTANCE = LoadTarget(ServiceEndpoint("tug", "tug-1", streams=True), Cost(0.36, "1 x ml.m5.large at $0.36"))
+VECTORS = LoadTarget(
     ServiceEndpoint("index", "index-1", streams=False, form="input"), Cost(0.0, "serverless"), 1024, 5
 )
 WANTED = Sweep((1, 4), (64,), 20, 100, 60)
@@ -40,7 +40,9 @@ WHOLE = Sample(
 STREAMED = replace(WHOLE, first_s=0.5)
 
 
-def a_round(samples: list[Sample], failures: list[Failure] | None = None, *, seconds: float = 10.0) -> Round:
+def a_round(
+    samples: list[Sample], failures: list[FailedCall] | None = None, *, seconds: float = 10.0
+) -> Round:
     """Return a round that has ended."""
     made = Round(list(samples), list(failures or []))
     made.close(seconds, whole=True)
@@ -48,10 +50,10 @@ def a_round(samples: list[Sample], failures: list[Failure] | None = None, *, sec
 
 
 def a_document(
-    *targets: Target,
+    *targets: LoadTarget,
     sample: Sample = WHOLE,
     faster: float = 1.0,
-    failures: list[Failure] | None = None,
+    failures: list[FailedCall] | None = None,
     warm_up: float = 2.1,
     wanted: Sweep = WANTED,
     started: Started | None = None,
@@ -59,7 +61,7 @@ def a_document(
     alone_s: float | None = None,
     refused: str = "",
     calls: int = 100,
-) -> Document:
+) -> Findings:
     """Return what is said of endpoints whose answers are all alike; the second is so many times as fast."""
     stages = sweep.stages(wanted, compared=len(targets) > 1)
     measured = Results(lengths=Lengths(20, 2, measured=True))

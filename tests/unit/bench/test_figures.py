@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.bench import figures
-from pipeline.bench.samples import Failure, Round, Sample, sample
+from pipeline.bench.samples import FailedCall, Round, Sample, sample
 from pipeline.client.replies import Reply
 
 VALUES = st.lists(st.floats(0.001, 1000), min_size=1, max_size=300)
@@ -74,7 +74,7 @@ FULL = Sample(
 )
 
 
-def a_round(*samples: Sample, seconds: float = 10.0, failures: tuple[Failure, ...] = ()) -> Round:
+def a_round(*samples: Sample, seconds: float = 10.0, failures: tuple[FailedCall, ...] = ()) -> Round:
     """Return a round that has ended."""
     made = Round(list(samples), list(failures))
     made.close(seconds, whole=True)
@@ -113,7 +113,7 @@ def test_what_one_answer_does_not_tell_is_not_told_of_all() -> None:
 
 def test_errors_are_counted_by_kind_and_in_no_time() -> None:
     """An answer that did not come took no time."""
-    failures = (Failure("Throttled", "a"), Failure("EndpointFailed", "b"), Failure("Throttled", "c"))
+    failures = (FailedCall("Throttled", "a"), FailedCall("EndpointFailed", "b"), FailedCall("Throttled", "c"))
     found = figures.of([a_round(FULL, failures=failures)])
 
     assert found.errors == {"Throttled": 2, "EndpointFailed": 1}
@@ -145,6 +145,6 @@ def test_a_round_that_is_over_takes_nothing_more() -> None:
     """What was interrupted does not change while it is shown."""
     over = a_round(FULL)
     over.add(FULL)
-    over.add(Failure("Throttled", "late"))
+    over.add(FailedCall("Throttled", "late"))
 
     assert over.done == 1

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from pipeline.bench import page, plot
-from pipeline.bench.results import Document
-from pipeline.bench.samples import Failure
+from pipeline.bench.results import Findings
+from pipeline.bench.samples import FailedCall
 from pipeline.bench.sweep import Sweep
 from pipeline.report import page as report_page
 from tests.unit.bench.measured import INSTANCE, SERVERLESS, STREAMED, VECTORS, a_document
@@ -25,7 +25,7 @@ every = pytest.mark.parametrize("document", DOCUMENTS)
 
 
 @every
-def test_the_page_is_well_formed_and_loads_nothing(document: Document) -> None:
+def test_the_page_is_well_formed_and_loads_nothing(document: Findings) -> None:
     """No script, and a policy that forbids all of it; ids once, headings in order."""
     body = page.render(document)
     read = Reader(body)
@@ -46,7 +46,7 @@ def test_the_page_is_well_formed_and_loads_nothing(document: Document) -> None:
 def test_what_somebody_wrote_is_no_markup() -> None:
     """An error's text is whatever a container said."""
     hostile = "</li><script>alert(1)</script>"
-    body = page.render(a_document(SERVERLESS, failures=[Failure("EndpointFailed", hostile)]))
+    body = page.render(a_document(SERVERLESS, failures=[FailedCall("EndpointFailed", hostile)]))
 
     assert not Reader(body).all("script")
     assert hostile in "".join(Reader(body).text)

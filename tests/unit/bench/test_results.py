@@ -10,7 +10,7 @@ import pytest
 from pipeline.bench import table
 from pipeline.bench.comparison import Ratio
 from pipeline.bench.measurement import Started
-from pipeline.bench.samples import Failure
+from pipeline.bench.samples import FailedCall
 from pipeline.bench.sweep import Sweep
 from tests.unit.bench.measured import INSTANCE, SERVERLESS, STREAMED, VECTORS, WHOLE, a_document
 
@@ -173,7 +173,7 @@ def test_containers_that_more_callers_started_are_told() -> None:
 
 def test_throttling_is_told_with_what_the_endpoint_takes() -> None:
     """Or, where it takes as many, in its own words."""
-    document = a_document(SERVERLESS, failures=[Failure("Throttled", "slow down")] * 3)
+    document = a_document(SERVERLESS, failures=[FailedCall("Throttled", "slow down")] * 3)
 
     assert said("1 at once", "3 calls were throttled: slow down", notes=document.notes)
     assert said("4 at once", "3 calls were throttled: it takes 2 at once", notes=document.notes)
@@ -182,7 +182,7 @@ def test_throttling_is_told_with_what_the_endpoint_takes() -> None:
 
 def test_errors_are_told_with_the_first_of_their_words() -> None:
     """One of each kind."""
-    failures = [Failure("EndpointFailed", "out of memory"), Failure("EndpointFailed", "again")]
+    failures = [FailedCall("EndpointFailed", "out of memory"), FailedCall("EndpointFailed", "again")]
     document = a_document(SERVERLESS, failures=failures)
 
     assert said("2 x EndpointFailed: out of memory", notes=document.notes)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.bench import comparison, prompts, sweep
 from pipeline.bench.prompts import PROBES, Lengths
-from pipeline.bench.sweep import Stage, Sweep
+from pipeline.bench.sweep import LoadStage, Sweep
 from pipeline.errors import InvalidInput
 
 WANTED = Sweep((4, 1), (512, 64, 64), 32, 100, 60)
@@ -37,7 +37,7 @@ def test_two_endpoints_take_turns(requests: int, callers: int, rounds: int, call
     """In rounds in which each caller asks equally often, within the calls that are allowed."""
     (found,) = sweep.stages(Sweep((callers,), (64,), 32, requests, 60), compared=True)
 
-    assert found == Stage(callers, 64, rounds, calls, 60 / rounds)
+    assert found == LoadStage(callers, 64, rounds, calls, 60 / rounds)
 
 
 @given(st.integers(1, 256), st.integers(1, 2000))

@@ -37,5 +37,5 @@ def test_an_endpoint_on_instances_has_their_price() -> None:
 
 def test_vectors_are_no_texts() -> None:
     """A model for embeddings has no tokens to count."""
-    assert not targets.Target(ServiceEndpoint("i", "i-1", streams=False, form="input"), None).generates  # type: ignore[arg-type]
-    assert targets.Target(ServiceEndpoint("i", "i-1", streams=False, form="prompt"), None).generates  # type: ignore[arg-type]
+    assert not targets.LoadTarget(ServiceEndpoint("i", "i-1", streams=False, form="input"), None).generates  # type: ignore[arg-type]
+    assert targets.LoadTarget(ServiceEndpoint("i", "i-1", streams=False, form="prompt"), None).generates  # type: ignore[arg-type]
