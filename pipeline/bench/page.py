@@ -9,12 +9,12 @@ from pipeline.bench import plot, table
 from pipeline.report import page
 
 if TYPE_CHECKING:
-    from pipeline.bench.results import Findings
+    from pipeline.bench.results import BenchDocument
 
 TEMPLATES: Final = Path(__file__).resolve().parent / "templates"
 
 
-def render(document: Findings) -> bytes:
+def render(document: BenchDocument) -> bytes:
     """Return the page."""
     template = page.environment(TEMPLATES).get_template("bench.html.j2")
     return template.render(document=document, plot=plot, table=table).encode()

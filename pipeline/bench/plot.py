@@ -11,7 +11,7 @@ from pipeline.bench import table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pipeline.bench.results import Findings, Line
+    from pipeline.bench.results import BenchDocument, Line
 
 WIDTH, HEIGHT = 480, 290
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 14, 40
@@ -43,7 +43,7 @@ class Plot:
     upwards: tuple[tuple[float, str], ...]
 
 
-def plots(document: Findings) -> tuple[Plot, ...]:
+def plots(document: BenchDocument) -> tuple[Plot, ...]:
     """Return the plots of what was measured."""
     rate = "tokens per second, of all callers" if document.generates else "texts per second, of all callers"
     found = [
@@ -59,25 +59,25 @@ def plots(document: Findings) -> tuple[Plot, ...]:
     return tuple(one for one in found if one is not None)
 
 
-def series(document: Findings) -> tuple[tuple[int, str], ...]:
+def series(document: BenchDocument) -> tuple[tuple[int, str], ...]:
     """Return what each color stands for."""
     return tuple((number % LOOKS, _label(document, key)) for number, key in enumerate(_keys(document)))
 
 
-def _keys(document: Findings) -> list[tuple[int, int]]:
+def _keys(document: BenchDocument) -> list[tuple[int, int]]:
     """Return a number of endpoint and a length of prompt for each color."""
     lengths = dict.fromkeys(one.stage.prompt_tokens for one in document.stages)
     return [(number, tokens) for number in range(len(document.targets)) for tokens in lengths]
 
 
-def _label(document: Findings, key: tuple[int, int]) -> str:
+def _label(document: BenchDocument, key: tuple[int, int]) -> str:
     number, tokens = key
     named = f"{(table.FIRST, table.SECOND)[number]}, " if len(document.targets) > 1 else ""
     return f"{named}{tokens} tokens"
 
 
 def _plot(
-    document: Findings,
+    document: BenchDocument,
     title: str,
     figures: Sequence[tuple[str, Callable[[Line], float | None]]],
     spelled: Callable[[float | None], str],

@@ -80,7 +80,7 @@ class StageResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class BenchDocument:
     """All that is said."""
 
     targets: tuple[LoadTarget, ...]
@@ -158,9 +158,9 @@ def assemble(
     price: Price | None,
     alone_s: float | None = None,
     stopped: str = "",
-) -> Findings:
+) -> BenchDocument:
     """Return what a measurement says, as far as it has come."""
-    return Findings(
+    return BenchDocument(
         tuple(targets),
         sweep,
         bound,
@@ -242,7 +242,7 @@ def _ratio(one: Ratio | None) -> dict[str, Any] | None:
     }
 
 
-def _notes(document: Findings) -> Iterator[str]:
+def _notes(document: BenchDocument) -> Iterator[str]:
     if document.stopped:
         yield f"{document.stopped}: these are the results so far"
     for number, one in enumerate(document.targets):
@@ -266,7 +266,7 @@ def _notes(document: Findings) -> Iterator[str]:
         )
 
 
-def _of_first_calls(document: Findings, one: LoadTarget) -> Iterator[str]:
+def _of_first_calls(document: BenchDocument, one: LoadTarget) -> Iterator[str]:
     """Tell of the very first call. On instances nothing starts; on serverless a start is the likely reason."""
     started = document.started.get(one.name)
     if started is None or one.memory_mb is None:
@@ -275,7 +275,7 @@ def _of_first_calls(document: Findings, one: LoadTarget) -> Iterator[str]:
     if (more := started.first_s - started.second_s) > START_S:
         yield (
             f"{one.name}: the first call{alone} took {started.first_s:.1f} s, the second {started.second_s:.1f} s: "
-            f"likely the start of a container, of about {more:.1f} s"
+            f"it may have started a container, in about {more:.1f} s"
         )
     elif document.alone_s is not None:
         yield f"{one.name}: the first call{alone} took {started.first_s:.1f} s: a container was still up"
@@ -290,7 +290,7 @@ def _of_warm_up(one: LoadTarget, lines: Lines) -> Iterator[str]:
         if slow and latency and one.memory_mb is not None and stage.concurrency > most:
             yield (
                 f"{one.name}, {_at(stage)}: the slowest first call took {line.warm_up_s:.1f} s, later ones "
-                f"{latency.longest:.1f} s at most: likely containers that started"
+                f"{latency.longest:.1f} s at most: containers may have started"
             )
         most = max(most, stage.concurrency)
 
@@ -359,7 +359,7 @@ def _places(found: Sequence[LoadStage], lines: Lines) -> str:
     return "every stage" if len(found) == len(lines) > 1 else "; ".join(map(_at, found))
 
 
-def _of_costs(document: Findings) -> Iterator[str]:
+def _of_costs(document: BenchDocument) -> Iterator[str]:
     for target in document.targets:
         costs = [line.cost for stage in document.stages for line in stage.lines if line.target is target]
         if not costs:
@@ -368,7 +368,7 @@ def _of_costs(document: Findings) -> Iterator[str]:
         if known is None:
             yield f"{target.name}: no costs of 1,000 answers: {costs[0].how}"
             continue
-        told = f"{target.name}: 1,000 answers cost {known.how}, in the first line that has them; data is left out"
+        told = f"{target.name}: USD/1,000 is {known.how}, in the first line that has them; data is left out"
         if target.memory_mb is None:
             yield f"{told}. They cost more by each minute in which nobody asks"
             continue

@@ -111,5 +111,5 @@ def per_thousand(target: LoadTarget, found: Figures, second: Price | None) -> Co
     return CostLine(
         what,
         costs.REQUESTS * target.cost.usd_per_hour / an_hour,
-        f"{costs.REQUESTS} of {an_hour:,.0f} answers an hour x {target.cost.usd_per_hour:g} USD an hour",
+        f"{costs.REQUESTS} answers at {an_hour:,.0f} an hour x {target.cost.usd_per_hour:g} USD an hour",
     )

@@ -9,7 +9,7 @@ from pipeline.report import page
 if TYPE_CHECKING:
     from pipeline.bench.comparison import Ratio
     from pipeline.bench.figures import Spread
-    from pipeline.bench.results import Findings, Line, StageResult
+    from pipeline.bench.results import BenchDocument, Line, StageResult
 
     Row = tuple[str, ...]
 
@@ -19,7 +19,7 @@ FIRST, SECOND = "A", "B"
 """What two endpoints are called where they are compared."""
 
 
-def head(document: Findings) -> Row:
+def head(document: BenchDocument) -> Row:
     """Return what stands above the columns of `rows`."""
     named = ("endpoint",) if len(document.targets) > 1 else ()
     rates = ("tok/s each", "tok/s all") if document.generates else ("texts/s",)
@@ -38,7 +38,7 @@ def head(document: Findings) -> Row:
     )
 
 
-def rows(document: Findings) -> list[Row]:
+def rows(document: BenchDocument) -> list[Row]:
     """Return a row for each endpoint in each stage."""
     found = []
     for stage in document.stages:
@@ -64,7 +64,7 @@ def _row(stage: StageResult, line: Line, *, generates: bool) -> Row:
     )
 
 
-def comparison_head(document: Findings) -> Row:
+def comparison_head(document: BenchDocument) -> Row:
     """Return what stands above the columns of `comparisons`."""
     pair = f"{SECOND} to {FIRST}"
     rates = f"tokens/s, {pair}" if document.generates else f"texts/s, {pair}"
@@ -72,7 +72,7 @@ def comparison_head(document: Findings) -> Row:
     return ("at once", "prompt", f"answer's time, {pair}", rates, *firsts)
 
 
-def comparisons(document: Findings) -> list[Row]:
+def comparisons(document: BenchDocument) -> list[Row]:
     """Return a row for each stage in which two endpoints were compared."""
     return [
         (
@@ -87,7 +87,7 @@ def comparisons(document: Findings) -> list[Row]:
     ]
 
 
-def _has_firsts(document: Findings) -> bool:
+def _has_firsts(document: BenchDocument) -> bool:
     return any(stage.compared and stage.compared.first_token for stage in document.stages)
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pipeline.bench.results import Findings
+    from pipeline.bench.results import BenchDocument
     from pipeline.bench.spending import Bound
     from pipeline.bench.targets import LoadTarget
     from pipeline.cli.options import BenchOptions
@@ -206,7 +206,9 @@ def _why(stopped: BaseException | None) -> str:
     return "interrupted" if isinstance(stopped, KeyboardInterrupt) else str(stopped)
 
 
-def _end(arguments: BenchOptions, screen: Screen, document: Findings, stopped: BaseException | None) -> int:
+def _end(
+    arguments: BenchOptions, screen: Screen, document: BenchDocument, stopped: BaseException | None
+) -> int:
     """Show what was measured, and return the exit status.
 
     Raises:
@@ -227,7 +229,7 @@ def _end(arguments: BenchOptions, screen: Screen, document: Findings, stopped: B
     return OK if document.answered else FAILED
 
 
-def show(screen: Screen, document: Findings) -> None:
+def show(screen: Screen, document: BenchDocument) -> None:
     """Draw the tables, and what is to be known of them."""
     if document.stages:
         screen.say()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pipeline.bench import results, spending, sweep
 from pipeline.bench.measurement import Measured, Results, Started
 from pipeline.bench.prompts import Lengths
-from pipeline.bench.results import Findings
+from pipeline.bench.results import BenchDocument
 from pipeline.bench.samples import FailedCall, Round, Sample
 from pipeline.bench.sweep import Sweep
 from pipeline.bench.targets import LoadTarget
@@ -61,7 +61,7 @@ def a_document(
     alone_s: float | None = None,
     refused: str = "",
     calls: int = 100,
-) -> Findings:
+) -> BenchDocument:
     """Return what is said of endpoints whose answers are all alike; the second is so many times as fast."""
     stages = sweep.stages(wanted, compared=len(targets) > 1)
     measured = Results(lengths=Lengths(20, 2, measured=True))

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from pipeline.bench import page, plot
-from pipeline.bench.results import Findings
+from pipeline.bench.results import BenchDocument
 from pipeline.bench.samples import FailedCall
 from pipeline.bench.sweep import Sweep
 from pipeline.report import page as report_page
@@ -25,7 +25,7 @@ every = pytest.mark.parametrize("document", DOCUMENTS)
 
 
 @every
-def test_the_page_is_well_formed_and_loads_nothing(document: Findings) -> None:
+def test_the_page_is_well_formed_and_loads_nothing(document: BenchDocument) -> None:
     """No script, and a policy that forbids all of it; ids once, headings in order."""
     body = page.render(document)
     read = Reader(body)

@@ -147,7 +147,7 @@ def test_a_container_that_had_to_start_is_told() -> None:
     """By the first call, which took longer than the second."""
     cold = Started(9.5, 0.5)
 
-    assert said("first call took 9.5 s", "of about 9.0 s", notes=a_document(SERVERLESS, started=cold).notes)
+    assert said("first call took 9.5 s", "in about 9.0 s", notes=a_document(SERVERLESS, started=cold).notes)
     assert not said("first call", notes=a_document(INSTANCE, started=cold, sample=STREAMED).notes)
     assert not said("first call", notes=a_document(SERVERLESS, started=Started(1.5, 0.6)).notes)
     assert said(
@@ -161,14 +161,14 @@ def test_a_container_that_had_to_start_is_told() -> None:
 def test_containers_that_more_callers_started_are_told() -> None:
     """Not where as many had called before, and not on instances."""
     twice = Sweep((1, 4), (64, 128), 20, 100, 60)
-    found = said("likely containers", notes=a_document(SERVERLESS, warm_up=8.0, wanted=twice).notes)
+    found = said("containers may have started", notes=a_document(SERVERLESS, warm_up=8.0, wanted=twice).notes)
 
     assert [one.partition(":")[0] for one in found] == [
         "demo-1, 1 at once, 64 tokens",
         "demo-1, 4 at once, 64 tokens",
     ]
-    assert not said("likely containers", notes=a_document(SERVERLESS, warm_up=4.9).notes)
-    assert not said("likely containers", notes=a_document(INSTANCE, warm_up=8.0).notes)
+    assert not said("containers may have started", notes=a_document(SERVERLESS, warm_up=4.9).notes)
+    assert not said("containers may have started", notes=a_document(INSTANCE, warm_up=8.0).notes)
 
 
 def test_throttling_is_told_with_what_the_endpoint_takes() -> None:
@@ -216,5 +216,5 @@ def test_few_answers_have_no_p99() -> None:
 def test_costs_are_told_with_their_reckoning() -> None:
     """And with what is not in them."""
     assert said("1000 x 1.500 s", "data is left out", "2026", notes=a_document(SERVERLESS).notes)
-    assert said("answers an hour", "nobody asks", notes=a_document(INSTANCE, sample=STREAMED).notes)
+    assert said("an hour x", "nobody asks", notes=a_document(INSTANCE, sample=STREAMED).notes)
     assert said("no costs", "nothing was answered", notes=a_document(SERVERLESS, refused="no").notes)

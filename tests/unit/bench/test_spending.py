@@ -68,7 +68,7 @@ def test_an_instances_answer_costs_its_share_of_an_hour() -> None:
     found = spending.per_thousand(INSTANCE, figures.of([a_round([WHOLE] * 5)]), PRICE)
 
     assert found.usd == pytest.approx(1000 * 0.36 / 1800)
-    assert found.how == "1000 of 1,800 answers an hour x 0.36 USD an hour"
+    assert found.how == "1000 answers at 1,800 an hour x 0.36 USD an hour"
 
 
 @pytest.mark.parametrize(
