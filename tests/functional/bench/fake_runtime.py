@@ -24,6 +24,8 @@ class FakeRuntime:
     Args:
         most: calls at once that an endpoint takes; more are throttled.
         error: returns what a call of this number is refused with; None for none.
+        gate: what each call waits at before it is answered.
+        tick: lets the time of an event of a stream pass.
         tokens: how many a prompt of so many words has; None for an endpoint that does not tell.
     """
 
@@ -34,7 +36,9 @@ class FakeRuntime:
         error: Callable[[int], Exception | None] = lambda _: None,
         tokens: Callable[[int], int | None] = lambda words: 10 + 2 * words,
         gate: threading.Barrier | None = None,
+        tick: Callable[[], None] = lambda: None,
     ) -> None:
+        self.tick = tick
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.at_once = 0
         self.closed = 0
@@ -100,6 +104,7 @@ class FakeStream:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for one in self._events:
+            self._owner.tick()
             yield {"PayloadPart": {"Bytes": f"data: {json.dumps(one)}\n\n".encode()}}
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from itertools import count, repeat
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -18,6 +18,9 @@ from pipeline.bench.targets import LoadTarget
 from pipeline.errors import AccessDenied, Throttled
 from tests.functional.bench.fake_runtime import FakeRuntime, refused
 from tests.unit.bench.measured import INSTANCE, SERVERLESS, VECTORS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Ticking:
@@ -59,6 +62,7 @@ def measurement(
 
 
 LONG = 1e6
+_REJECTED = refused("ModelError", OriginalStatusCode=400, OriginalMessage="no")
 ONE = LoadStage(3, 64, 1, 12, LONG)
 
 
@@ -96,12 +100,14 @@ def test_callers_ask_at_once() -> None:
 
 def test_a_stream_tells_its_first_token() -> None:
     """Before its end, at the first event that has a text, not at an empty one; and is closed."""
-    runtime = FakeRuntime()
-    work = measurement(runtime, INSTANCE, stages=(LoadStage(1, 64, 1, 2, LONG),))
+    clock = Ticking()
+    runtime = FakeRuntime(tick=lambda: clock.sleep(1))
+    work = measurement(runtime, INSTANCE, stages=(LoadStage(1, 64, 1, 2, LONG),), clock=clock)
     work.run()
     samples = work.results.stages[0][0].rounds[0].samples
 
-    assert all(one.first_s is not None and 0 < one.first_s < one.seconds for one in samples)
+    assert [one.first_s and round(one.first_s) for one in samples] == [2, 2]
+    assert [round(one.seconds) for one in samples] == [4, 4]
     assert {(one.completion_tokens, one.prompt_tokens, one.server_s) for one in samples} == {(16, 64, 0.5)}
     assert all(body["stream"] for _, body in runtime.asked)
     assert runtime.closed == len(runtime.asked)
@@ -233,6 +239,26 @@ def test_what_is_no_answer_is_an_error_too() -> None:
     work.run()
 
     assert [one.kind for one in work.results.stages[0][0].rounds[0].failures] == ["NotAnAnswer"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(lambda number: _REJECTED if number == 3 else None, id="one was refused"),
+        pytest.param(
+            lambda number: refused("ThrottlingException") if number in {3, 4, 5} else None, id="throttled"
+        ),
+    ],
+)
+def test_a_warm_up_that_went_wrong_in_part_is_no_refusal(error: Callable[[int], Exception | None]) -> None:
+    """Only where the endpoint takes none of such requests nothing is measured."""
+    work = measurement(FakeRuntime(error=error), SERVERLESS, stages=(ONE,))
+    work.run()
+    ((measured,),) = work.results.stages
+
+    assert measured.refused == ""
+    assert measured.warm_up.failures
+    assert len(measured.rounds[0].samples) == 12
 
 
 def test_a_probe_that_is_too_long_is_no_end() -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.bench import table
+from pipeline.bench import results, table
 from pipeline.bench.comparison import Ratio
-from pipeline.bench.measurement import Started
-from pipeline.bench.samples import FailedCall
-from pipeline.bench.sweep import Sweep
-from tests.unit.bench.measured import INSTANCE, SERVERLESS, STREAMED, VECTORS, WHOLE, a_document
+from pipeline.bench.measurement import Measured, Started
+from pipeline.bench.samples import FailedCall, Round
+from pipeline.bench.sweep import LoadStage, Sweep
+from tests.unit.bench.measured import INSTANCE, SERVERLESS, STREAMED, VECTORS, WHOLE, a_document, a_round
 
 
 def said(*words: str, notes: tuple[str, ...]) -> list[str]:
@@ -75,6 +75,25 @@ def test_two_endpoints_stand_side_by_side() -> None:
     found = json.loads(json.dumps(document.to_json()))["stages"][0]["compared"]
     assert found["latency_p50"] == {"ratio": 0.5, "low": 0.5, "high": 0.5, "rounds": 10, "differs": True}
     assert found["first_token_p50"] is None
+
+
+def test_only_whole_rounds_of_both_are_compared() -> None:
+    """A round that was interrupted, and one that nothing answered in, have no fellow."""
+    stage = LoadStage(1, 64, 8, 1, 10)
+    one, other = Measured(stage, SERVERLESS), Measured(stage, INSTANCE)
+    one.rounds = [a_round([WHOLE]) for _ in range(8)]
+    other.rounds = [a_round([WHOLE]) for _ in range(7)]
+    other.rounds[5] = a_round([])
+    cut = Round([WHOLE])
+    cut.close(3, whole=False)
+    other.rounds.append(cut)
+    found = results._compared(one, other)
+
+    assert found.latency is not None
+    assert found.latency.rounds == 6
+    turned = results._compared(other, one)
+    assert turned.latency is not None
+    assert turned.latency.rounds == 6
 
 
 def test_first_tokens_are_compared_where_both_stream() -> None:
