@@ -62,6 +62,7 @@ def measurement(
 
 
 LONG = 1e6
+KEYS = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
 _REJECTED = refused("ModelError", OriginalStatusCode=400, OriginalMessage="no")
 ONE = LoadStage(3, 64, 1, 12, LONG)
 
@@ -334,3 +335,17 @@ def test_a_caller_that_was_refused_pauses() -> None:
     with pytest.raises(KeyboardInterrupt):
         load.run(ask, repeat("x"), into, callers=1, seconds=LONG, now=Ticking().now, look=look, pause_s=3600)
     assert len(asked) == 1
+
+
+def test_each_caller_has_a_connection() -> None:
+    """And other services keep the SDK's own number; its patience is what it was."""
+    many = Clients(region="us-east-1", connections=33, credentials=KEYS)
+    usual = Clients(region="us-east-1", credentials=KEYS)
+
+    assert many.sagemaker_runtime.meta.config.max_pool_connections == 33
+    assert many.sagemaker_runtime.meta.config.read_timeout == usual.sagemaker_runtime.meta.config.read_timeout
+    assert (
+        many.sagemaker.meta.config.max_pool_connections
+        == usual.sagemaker.meta.config.max_pool_connections
+        == 10
+    )
