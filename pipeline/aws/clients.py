@@ -145,7 +145,9 @@ _CONFIGURATION: Final[dict[str, Config]] = {
 def _client(service: str, config: Config | None = None) -> Any:
     """Return an attribute of `Clients`: the client of a service, made when it is first asked for."""
     how = config or _CONFIGURATION[service]
-    return cached_property(lambda self: _made(service, how, self._session, self._arguments))
+    return cached_property(
+        lambda self: _made(service, self._patience(service, how), self._session, self._arguments)
+    )
 
 
 class Clients:
@@ -157,6 +159,7 @@ class Clients:
         region: the region; None for the session's own.
         credentials: the session's own when None.
         profile: whose credentials are used; None for what the settings say, which is the SDK's own choice by default.
+        connections: calls of SageMaker's runtime that are made at once at most; the SDK's own number when None.
     """
 
     s3: S3Client = _client("s3")
@@ -184,7 +187,9 @@ class Clients:
         region: str | None = None,
         credentials: dict[str, str] | None = None,
         profile: str | None = None,
+        connections: int | None = None,
     ) -> None:
+        self._connections = connections
         self._session = None if credentials else _session(profile or settings.profile())
         self._arguments: dict[str, Any] = {
             "endpoint_url": endpoint_url,
@@ -212,6 +217,12 @@ class Clients:
         if frozen is None:
             raise sdk_errors.no_credentials("the AWS SDK found no credentials")
         return frozen
+
+    def _patience(self, service: str, how: Config) -> Config:
+        """Return the configuration of a client, with as many connections as are wanted."""
+        if self._connections is None or service != "sagemaker-runtime":
+            return how
+        return how.merge(Config(max_pool_connections=self._connections))
 
 
 def credentials() -> ReadOnlyCredentials:

@@ -1,4 +1,4 @@
-"""The question before something is changed. Refuses to take silence for a yes."""
+"""The question before something is changed or paid for. Refuses to take silence for a yes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def must_be_asked(command: str, *, yes: bool, json: bool, stdin: TextIO | None =
         return
     seen = "--json" if json else "no terminal to ask at"
     fix = "look with --dry-run, then say --yes"
-    raise InvalidInput(command, [Problem("NobodyToAsk", seen, "a yes before anything is changed", fix)])
+    wanted = "a yes before anything is changed or paid for"
+    raise InvalidInput(command, [Problem("NobodyToAsk", seen, wanted, fix)])
 
 
 def agreed(question: str, *, yes: bool, stdin: TextIO | None = None) -> bool:

@@ -51,6 +51,22 @@ PLACE: Final = _Name(str)
 """A file or an s3:// URL."""
 
 
+class _Numbers(click.ParamType[tuple[int, ...]]):
+    """Whole numbers with commas between them, each within bounds."""
+
+    name = "numbers"
+
+    def __init__(self, most: int) -> None:
+        self._one = click.IntRange(1, most)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(int(self._one(one.strip(), param, ctx)) for one in str(value).split(","))
+
+
 def _field(make: Any, rank: int, *, sets: str = "", flag: str = "", **given: Any) -> Any:
     """Return a dataclass's field that knows how click's parameters of its name are made, and where they stand."""
     return field(**given, metadata={"make": make, "rank": rank, SETS: sets, FLAG: flag})
@@ -534,6 +550,69 @@ class EvalOptions(StackedOptions):
         "--against", metavar="NAME", help="another service, or an endpoint, that is asked the same beside it"
     )
     save: Path | None = _option("--save", type=FILE, metavar="FILE", help="write all answers there, as JSON")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(StackedOptions):
+    """Of `sealift bench`."""
+
+    service: str = _argument("SERVICE", "the service's name")
+    stack: str | None = _stack(help="only a deployment of this stack (default: of any stack of the account)")
+    deployment: str | None = _option(
+        "--deployment",
+        metavar="ENDPOINT",
+        help="measure this deployment of it, whether it serves or not, as `sealift status` lists them",
+    )
+    against: str | None = _option(
+        "--against", metavar="NAME", help="compare with another service, or with the endpoint of a deployment"
+    )
+    concurrency: tuple[int, ...] = _option(
+        "--concurrency",
+        type=_Numbers(256),
+        default=(1, 2, 4),
+        metavar="N,N...",
+        help="how many ask at once, stage by stage (default: 1,2,4)",
+    )
+    prompt_tokens: tuple[int, ...] = _option(
+        "--prompt-tokens",
+        type=_Numbers(1_000_000),
+        default=(64, 512),
+        metavar="N,N...",
+        help="tokens of the prompts (default: 64,512)",
+    )
+    max_tokens: int = _option(
+        "--max-tokens",
+        type=click.IntRange(min=1),
+        default=64,
+        metavar="N",
+        help="tokens of each answer (default: 64)",
+    )
+    requests: int = _option(
+        "--requests",
+        type=click.IntRange(min=1),
+        default=100,
+        metavar="N",
+        help="calls of a stage to one endpoint, at most (default: 100)",
+    )
+    seconds: float = _option(
+        "--seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        default=60.0,
+        metavar="N",
+        help="of a stage on one endpoint, after which no call begins (default: 60)",
+    )
+    cold: float | None = _option(
+        "--cold",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="MINUTES",
+        help="leave a serverless endpoint alone so long before its first call, so that it has to start",
+    )
+    html: Path | None = _option("--html", type=FILE, metavar="FILE", help="write a page with plots there")
+    prices: Path | None = _option(
+        "--prices", type=FILE, metavar="FILE", help="prices in the place of the listed ones, as JSON"
+    )
+    yes: bool = _flag("--yes", "do not ask before calls are paid for")
+    dry_run: bool = _flag("--dry-run", "only say how many calls that is, and what they may cost")
 
 
 @dataclass(frozen=True, kw_only=True)

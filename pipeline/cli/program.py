@@ -348,6 +348,17 @@ def program() -> CommandGroup:
             examples=("sealift connect demo", "sealift connect demo --only curl"),
         ),
         LeafCommand(
+            "bench",
+            "measure how fast a service answers and what that costs; compare two, or two deployments",
+            "bench:bench",
+            options.BenchOptions,
+            examples=(
+                "sealift bench demo",
+                "sealift bench demo --concurrency 1,2,4,8 --prompt-tokens 64,1024 --html bench.html",
+                "sealift bench demo --against demo-4e0ca7a42f18 --requests 200 --yes --json",
+            ),
+        ),
+        LeafCommand(
             "token",
             "make a bearer token for SageMaker's OpenAI route, of one's own credentials",
             "token:token",

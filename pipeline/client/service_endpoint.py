@@ -72,10 +72,41 @@ def find(clients: Clients, service: str, stack: str | None) -> ServiceEndpoint:
             "one that is InService",
             f"`sealift status {service}` tells more; `sealift rollback {service}` goes back to the one before",
         )
-    config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=now.config)
+    return of(clients, service, now, now.endpoint)
+
+
+def find_deployment(clients: Clients, service: str, endpoint: str) -> ServiceEndpoint:
+    """Return a deployment of a service by its endpoint, whether it serves or not.
+
+    Raises:
+        InvalidInput: the service has no such endpoint, or it is not in service.
+    """
+    found = release_store.release_at(clients.sagemaker, endpoint, service)
+    if found is None:
+        raise _refused(
+            service,
+            "NoDeployment",
+            f"{service!r} has no endpoint {endpoint!r}",
+            "the endpoint of one of its deployments",
+            f"`sealift status {service}` lists them",
+        )
+    if found.status not in SERVING:
+        raise _refused(
+            service,
+            "NotInService",
+            f"endpoint {endpoint!r} of {service!r} is {found.status}",
+            "one that is InService",
+            f"`sealift status {service}` lists the others",
+        )
+    return of(clients, service, found, endpoint)
+
+
+def of(clients: Clients, service: str, release: Release, endpoint: str) -> ServiceEndpoint:
+    """Return how the endpoint of a release is asked."""
+    config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=release.config)
     variants = config["ProductionVariants"]
     serverless = any("ServerlessConfig" in one for one in variants)
-    return ServiceEndpoint(service, now.endpoint, streams=not serverless, form=_form(clients, now))
+    return ServiceEndpoint(service, endpoint, streams=not serverless, form=_form(clients, release))
 
 
 def called_by(clients: Clients, who: Consumer) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.sizing.pricing import Price, Prices
 
 REQUESTS: Final = 1000
+TIME: Final = "the endpoint's time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +101,31 @@ def reckon(
     return Costs(requests, tuple(idle), deployment, tuple(used))
 
 
+def serverless_time(memory_mb: int, seconds: float, how: str, second: Price | None) -> CostLine:
+    """Return what a thousand requests to a serverless endpoint cost, data left out.
+
+    Args:
+        memory_mb: of the endpoint.
+        seconds: of one request.
+        how: they were measured.
+        second: the price of a GB and second; None when none is listed.
+    """
+    if second is None:
+        return CostLine(TIME, None, "no price is listed")
+    gb = memory_mb / 1024
+    usd = REQUESTS * seconds * gb * second.usd
+    return CostLine(TIME, usd, f"{REQUESTS} x {seconds:.3f} s ({how}) x {gb:g} GB x {second.usd:.7f} USD")
+
+
 def _requests(
     memory_mb: int, transcript: Transcript | None, second: Price | None, data: Price | None
 ) -> tuple[CostLine, ...]:
-    what, bytes_what = "the endpoint's time", "data in and out"
-    gb = memory_mb / 1024
+    what, bytes_what = TIME, "data in and out"
     billed = transcript.billed if transcript else None
     if billed is None:
         compute = CostLine(what, None, "not measured: no answer was timed")
-    elif second is None:
-        compute = CostLine(what, None, "no price is listed")
     else:
-        seconds, how = billed
-        compute = CostLine(
-            what,
-            REQUESTS * seconds * gb * second.usd,
-            f"{REQUESTS} x {seconds:.3f} s ({how}) x {gb:g} GB x {second.usd:.7f} USD",
-        )
+        compute = serverless_time(memory_mb, *billed, second)
     sizes = [
         one.bytes_in + one.bytes_out
         for one in (transcript.exchanges if transcript else ())

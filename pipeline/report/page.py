@@ -37,15 +37,20 @@ def render(document: Document) -> bytes:
 
 
 @functools.cache
-def environment() -> Environment:
-    """Return what knows the templates; a name in one that there is not, or is none, is an error."""
+def environment(folder: Path = TEMPLATES) -> Environment:
+    """Return what knows the templates of a folder, and the report's; an unknown name in one is an error.
+
+    Args:
+        folder: of a page in the report's style; its own `style.css` follows the report's.
+    """
     # Here, since whoever only asks the command line for help would wait for it.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    folders = tuple(dict.fromkeys((TEMPLATES, folder)))
+    css = "\n".join((one / "style.css").read_text(encoding="utf-8") for one in folders)
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(folders[::-1]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=shown,

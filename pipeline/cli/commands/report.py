@@ -27,7 +27,7 @@ _ARN = r"arn:aws[a-z-]*:states:[a-z0-9-]+:[0-9]{12}:execution:[^:]+:[^:]+"
 
 def report(arguments: ReportOptions) -> int:
     """Write the page; with --json print its content instead, and write the page only where --output says."""
-    listed = _prices(arguments.prices)
+    listed = prices(arguments.prices)
     with service_errors.translated():
         facts = _facts(arguments.execution, arguments.stack)
     made = document.assemble(facts, listed)
@@ -58,7 +58,12 @@ def write(target: Path, body: bytes) -> None:
         raise InvalidInput("report", [seen]) from error
 
 
-def _prices(path: Path | None) -> pricing.Prices:
+def prices(path: Path | None) -> pricing.Prices:
+    """Return the price list: what is listed, with what a file says in its place.
+
+    Raises:
+        InvalidInput: the file cannot be read, or is no price list.
+    """
     if path is None:
         return pricing.LISTED
     said = reading.read_object(path, wanted="a JSON object of prices", fix=pricing.EXAMPLE)

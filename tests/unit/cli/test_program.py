@@ -34,6 +34,7 @@ NEEDED = {
     "chat": ["s"],
     "connect": ["s"],
     "eval": ["s", "--suite", "f.jsonl"],
+    "bench": ["s"],
     "delete": ["s"],
     "logs": ["s"],
     "report": ["s"],
@@ -49,7 +50,7 @@ def test_every_command_that_there_was_is_there() -> None:
     """Their names are public."""
     names = (
         "pack check plan deploy destroy push start watch status history logs rollback sweep report doctor settings "
-        "ask chat connect proxy delete eval init ls token completion local image"
+        "ask bench chat connect proxy delete eval init ls token completion local image"
     )
     assert sorted(program.program().commands) == sorted(names.split())
     assert {path[-1] for path in VERBS if path[0] == "local"} == {"run", "up"}
