@@ -182,7 +182,6 @@ def walk(name: str) -> list[str]:
         "WhichArtifact": "AssembleArchive",
         "InPlace": "CreateEndpoint",
         "EndpointReady": "SmokeTest",
-        "HasConsumer": "ReadConsumer",
         "WhoseConsumer": "HasCanary",
         "HasCanary": "ShiftConsumer",
         "ConsumerBaked": "UpdateConsumer",
