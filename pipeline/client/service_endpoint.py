@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
+from pipeline import naming
 from pipeline.aws import service_errors
 from pipeline.client.endpoint import ServiceEndpoint as ServiceEndpoint  # noqa: PLC0414 what `find` returns
 from pipeline.errors import ConsumerUnreadable, InvalidInput, Problem
@@ -90,7 +91,8 @@ def find(clients: Clients, service: str, stack: str | None) -> ServiceEndpoint:
     config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=now.config)
     variants = config["ProductionVariants"]
     serverless = any("ServerlessConfig" in one for one in variants)
-    return ServiceEndpoint(service, now.endpoint, streams=not serverless, form=_form(clients, now))
+    parameter = naming.endpoint_parameter(naming.stack_of(now.execution), service)
+    return ServiceEndpoint(service, now.endpoint, not serverless, _form(clients, now), parameter)
 
 
 def _called(clients: Clients, who: Consumer) -> str:

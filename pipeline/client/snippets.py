@@ -60,6 +60,7 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, .
     names = {
         "endpoint": endpoint.name,
         "service": endpoint.service,
+        "parameter": endpoint.parameter,
         "region": region,
         "runtime": runtime,
         "question": ways_in.QUESTION,
@@ -73,6 +74,9 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, .
     }
     names["signed"] = _filled("signed.py", names)
     found = [Snippet("boto3", "boto3", _filled("boto3.py", names), needs="boto3")]
+    if endpoint.parameter:
+        by_parameter = _filled("parameter.py", names)
+        found.append(Snippet("parameter", "boto3, by the name that stays", by_parameter, needs="boto3"))
     if endpoint.form == questions.MESSAGES:
         by = "by SageMaker's OpenAI route" if endpoint.streams else "by requests that are signed"
         way, signing = ("", "") if endpoint.streams else ("-signed", " httpx boto3")
