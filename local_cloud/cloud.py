@@ -56,7 +56,7 @@ from local_cloud.workflow.events import (
     S3Events,
     execution_ended,
 )
-from pipeline import package_files, settings
+from pipeline import naming, package_files, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.stack import bundles, change_sets, template
@@ -306,7 +306,12 @@ class LocalCloud:
                     "Effect": "Allow",
                     "Action": "sagemaker:InvokeEndpoint",
                     "Resource": f"arn:aws:sagemaker:{self.region}:{self.account_id}:endpoint/*",
-                }
+                },
+                {
+                    "Effect": "Allow",
+                    "Action": "ssm:GetParameter",
+                    "Resource": f"arn:aws:ssm:{self.region}:{self.account_id}:parameter{naming.PARAMETERS}/*",
+                },
             ],
         }
         role = self.clients.iam.create_role(RoleName=CONSUMER, AssumeRolePolicyDocument=json.dumps(trust))[

@@ -45,6 +45,7 @@ MESSAGES = {
 STATUSES = {
     "InternalFailure": 500,
     "InternalError": 500,
+    "InternalServerError": 500,
     "ServiceException": 500,
     "ServerException": 500,
     "ServiceUnavailable": 503,

@@ -24,6 +24,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from local_cloud import (
     allowances,
     calls,
+    parameters,
 )
 from local_cloud.ecr import downloads
 from local_cloud.ecr.service import Ecr
@@ -197,9 +198,7 @@ class Gateway:
 
     def _dispatch(self, call: AwsCall, environ: dict[str, Any], body: bytes) -> Response:
         backends = self._running()
-        refusal = backends.refuse(call, environ, body)
-        if refusal is None and call.operation == "StartExecution":
-            refusal = bounds.refusal(call, body)
+        refusal = backends.refuse(call, environ, body) or _refusal(call, body)
         if refusal is not None:
             return refusal
         if call.service == "lambda":
@@ -260,6 +259,15 @@ class Gateway:
 
     def _record(self, call: AwsCall, status: int, caller: str) -> None:
         self.recorded.append(Recorded(time.time(), call, status, caller))
+
+
+def _refusal(call: AwsCall, body: bytes) -> Response | None:
+    """Return what AWS refuses of a call by its parameters, and moto does not."""
+    if call.operation == "StartExecution":
+        return bounds.refusal(call, body)
+    if call.service == "ssm":
+        return parameters.refuse(call, body, parameters.kind(DEFAULT_ACCOUNT_ID, call.region))
+    return None
 
 
 class _QuietRequestHandler(MotoRequestHandler):

@@ -31,7 +31,7 @@ and a test fails when a class has no place there.
     │   ├── SmokeTestFailed           the endpoint is up and does not answer as expected
     │   ├── QualityGateFailed         it answers worse than the suite, and the earlier deployment, ask for
     │   ├── ConsumerFailed            the consumer does not work with the new endpoint
-    │   ├── ConsumerMoved             the consumer calls another endpoint than was read; it is read again
+    │   ├── ConsumerMoved             consumer or parameter names another endpoint than was read; read again
     │   ├── ImageNotAssembled         the model's layer does not come to an end, however often it goes on
     │   ├── WrongDigest               the bytes of an image are not those that their digest names
     │   └── Undiagnosed               the failure could not even be looked into; the cause has its own words
@@ -330,9 +330,9 @@ class ConsumerFailed(Failed):
 
 
 class ConsumerMoved(Failed):
-    """The consumer was switched by somebody else since it was read; the workflow reads it again."""
+    """A consumer or the service's parameter was switched by somebody else since it was read; it is read again."""
 
-    why = "another deployment of the service switched the consumer meanwhile"
+    why = "another deployment of the service switched a consumer or the service's parameter meanwhile"
     fix = "start the execution again"
 
 

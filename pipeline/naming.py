@@ -33,6 +33,10 @@ VARIANT: Final = "AllTraffic"
 MACHINE_SUFFIX: Final = "-deployment"
 """What the name of a stack's state machine ends with (template.yaml)."""
 
+PARAMETERS: Final = "/sealift"
+"""The path that the parameters of all stacks lie below."""
+_PARAMETER: Final = re.compile(rf"{PARAMETERS}/(?P<stack>[^/]+)/(?P<service>[^/]+)/endpoint")
+
 _IDENTITY: Final = re.compile(r"-[0-9a-f]{12}$")
 _IDENTITY_WITHIN: Final = re.compile(r".-[0-9a-f]{12}")
 """What `resource_name` puts after a service: at the end of an endpoint's name, within that of a configuration."""
@@ -74,6 +78,22 @@ def service_of(document: Any) -> str | None:
 def stack_of(arn: str) -> str:
     """Return the stack whose state machine an execution's, or the machine's own, ARN names."""
     return arn.split(":")[6].removesuffix(MACHINE_SUFFIX)
+
+
+def endpoint_parameter(stack: str, service: str) -> str:
+    """Return the name of the parameter that names a service's endpoint, whatever deployment it is of."""
+    return f"{parameters_of(stack)}/{service}/endpoint"
+
+
+def parameters_of(stack: str) -> str:
+    """Return the path that a stack's parameters lie below."""
+    return f"{PARAMETERS}/{stack}"
+
+
+def named_by(parameter: str) -> tuple[str, str] | None:
+    """Return the stack and the service whose endpoint a parameter names; None for one that is none of Sealift's."""
+    found = _PARAMETER.fullmatch(parameter)
+    return (found["stack"], found["service"]) if found else None
 
 
 def resource_name(service: str, identity: str) -> str:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from pipeline.aws.clients import Clients
     from pipeline.client.asking import AnswerStream
+    from pipeline.client.endpoint import ServiceEndpoint
     from pipeline.client.replies import Reply
-    from pipeline.client.service_endpoint import ServiceEndpoint
     from pipeline.operations.service_status import Service
 
 sleep = time.sleep  # noqa: TID251 a program waits in its own thread

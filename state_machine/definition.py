@@ -9,11 +9,12 @@ The order of the states, with the places of those that are still to come in pare
     CheckArchive, PlanDeployment, WhichArtifact, AssembleArchive or AssembleImage (as often as ImageWhole says,
     then ImageAssembled), CreateModel, CreateEndpointConfig, MakeRoom, InPlace,
     CreateEndpoint or UpdateEndpoint, WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, MonitorEndpoint,
-    HasQualityGate (EvaluateQuality, as often as QualityEvaluated says), HasConsumer, ReadConsumer, WhoseConsumer,
+    HasQualityGate (EvaluateQuality, as often as QualityEvaluated says), ReadConsumer, WhoseConsumer,
     HasCanary, UpdateConsumer, RetirePrevious, RestoreCapacity, Summarise, ShowSummary, NotifySuccess,
     DeploymentSucceeded
 
-A consumer that another service took since the plan is left to it: LeaveConsumer, ConsumerLeft, RetirePrevious.
+The switch is entered without a consumer too, for the parameter that names the service's endpoint. A consumer that
+another service took since the plan is left to it: LeaveConsumer, ConsumerLeft, UpdateConsumer.
 A switch in two steps has ShiftConsumer, BeginBake, BakeConsumer, WatchConsumer and ConsumerBaked after HasCanary.
 And from any failure: Diagnose, RollBack, NotifyFailure, DeploymentFailed. A quota that refuses a configuration or an
 endpoint leads to StepDown and back to CreateEndpointConfig: the capacity ladder, which has an end.
@@ -30,9 +31,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepfunctions.steps import Catch, Choice, ChoiceRule, Graph, Pass, Succeed, Wait
 
-from pipeline import errors, json_codec
+from pipeline import errors, json_codec, naming
 from pipeline.endpoint_status import EndpointVerdict
-from pipeline.hosting import AT_ONCE, NO_SWITCH
+from pipeline.hosting import IN_STEPS
 from pipeline.operations import state_order
 from state_machine.language import Fail, LambdaTask, Retry, SnsPublish
 from tasks import (
@@ -219,6 +220,9 @@ SNS_TROUBLE: Final = Retry(
 )
 """A notification is tried again a little, and then done without."""
 
+
+PARAMETER: Final = naming.endpoint_parameter("${StackName}", "{}")
+"""The parameter that names a service's endpoint; the service is filled in by States.Format."""
 
 DATA_LIMIT: Final = "States.DataLimitExceeded"
 """A result that the execution's data have no room for. `States.ALL` does not match it; a catcher that names it does,
@@ -446,7 +450,8 @@ def _forward() -> list[LambdaTask]:
         ),
         _task(
             read_consumer,
-            "Whose turn it is, and how the consumers are, so that the switch can be undone exactly.",
+            "Whose turn it is, and how the consumers and the service's parameter are, so that the switch can be undone "
+            "exactly.",
             {"consumers.$": "$.plan_deployment.consumers", "results.$": "$"},
             OTHERS_TURN,
         ),
@@ -472,12 +477,17 @@ def _forward() -> list[LambdaTask]:
         ),
         _task(
             update_consumer,
-            "The cut-over: switch the consumers to the new endpoint, then try each end to end.",
+            "The cut-over: switch the consumers to the endpoint, try each end to end; the service's parameter last.",
             {
                 "consumers.$": "$.plan_deployment.consumers",
                 "before.$": "$.read_consumer",
                 "endpoint_name.$": endpoint,
                 "prompt.$": "$.plan_deployment.smoke_test.prompts[0]",
+                "serving": {
+                    "service.$": "$.plan_deployment.service",
+                    "execution.$": "$.plan_deployment.execution",
+                    "since.$": "$$.State.EnteredTime",
+                },
             },
         ),
         _task(
@@ -514,6 +524,7 @@ def _summary(done: SnsPublish) -> Pass:
             "answer.$": "$.smoke_test.transcript[0].answer",
             "answer_seconds.$": "$.smoke_test.transcript[0].seconds",
             "called_by.$": "$.plan_deployment.callers",
+            "parameter.$": "$.update_consumer.parameter",
             "earlier_deployments.$": "$.retire_previous.told",
             "notes.$": "$.plan_deployment.notes",
             "ended.$": "$$.State.EnteredTime",
@@ -568,7 +579,7 @@ def _wire_artifact(by_name: dict[str, LambdaTask]) -> None:
     assembled.next(by_name["CreateModel"])
 
 
-def _quality_gate(evaluate: LambdaTask, go_on: Choice) -> Choice:
+def _quality_gate(evaluate: LambdaTask, go_on: LambdaTask) -> Choice:
     """Return what is between the smoke test and the switch: the gate and its loop, or nothing."""
     has_gate = Choice("HasQualityGate", comment="Only a deployment that asks for one has a quality gate.")
     has_gate.add_choice(ChoiceRule.IsNull("$.plan_deployment.quality", True), go_on)
@@ -639,9 +650,9 @@ def _wire_canary(by_name: dict[str, LambdaTask]) -> None:
     """Wire the switch: at once, or in two steps with a loop of waiting and looking between them, which has an end."""
     has_canary = Choice("HasCanary", comment="The alias moves at once, or a part of its calls goes first.")
     has_canary.add_choice(
-        ChoiceRule.StringEquals("$.plan_deployment.switch", AT_ONCE), by_name["UpdateConsumer"]
+        ChoiceRule.StringEquals("$.plan_deployment.switch", IN_STEPS), by_name["ShiftConsumer"]
     )
-    has_canary.default_choice(by_name["ShiftConsumer"])
+    has_canary.default_choice(by_name["UpdateConsumer"])
     begin = Pass(
         "BeginBake",
         comment="Count the looks down from here.",
@@ -656,7 +667,7 @@ def _wire_canary(by_name: dict[str, LambdaTask]) -> None:
     baked = Choice("ConsumerBaked", comment="Quiet for as long as was requested, or look again.")
     baked.add_choice(ChoiceRule.NumericGreaterThan("$.watch_consumer.left", 0), wait)
     baked.default_choice(by_name["UpdateConsumer"])
-    by_name["ReadConsumer"].next(_whose_consumer(has_canary, by_name["RetirePrevious"]))
+    by_name["ReadConsumer"].next(_whose_consumer(has_canary, by_name["UpdateConsumer"]))
     by_name["ShiftConsumer"].next(begin)
     begin.next(wait)
     wait.next(by_name["WatchConsumer"])
@@ -700,9 +711,10 @@ def _wire_failed_rollback(notify_failure: SnsPublish) -> Choice:
         parameters={
             "error.$": "$.diagnose.error",
             "cause.$": f"States.Format('{failed}; remove what is left of {{}}, and raise again what was lowered: "
-            "{}; the image, which the sweeper removes: {}; {}', $.diagnose.cause, $.roll_back_failure.Error, "
+            f"{{}}; the image, which the sweeper removes: {{}}; see what parameter {PARAMETER} names; {{}}', "
+            "$.diagnose.cause, $.roll_back_failure.Error, "
             "States.JsonToString($.plan_deployment.names), States.JsonToString($.plan_deployment.room), "
-            "States.JsonToString($.plan_deployment.image), $.roll_back_failure.Cause)",
+            "States.JsonToString($.plan_deployment.image), $.plan_deployment.service, $.roll_back_failure.Cause)",
         },
         result_path="$.roll_back",
     )
@@ -846,12 +858,6 @@ def build() -> Graph:
     ready.add_choice(ChoiceRule.StringEquals("$.poll_endpoint.verdict", EndpointVerdict.WAIT.value), wait)
     ready.default_choice(timed_out)
 
-    has_consumer = Choice("HasConsumer", comment="A deployment without a consumer has nothing to switch.")
-    has_consumer.add_choice(
-        ChoiceRule.StringEquals("$.plan_deployment.switch", NO_SWITCH), by_name["RetirePrevious"]
-    )
-    has_consumer.default_choice(by_name["ReadConsumer"])
-
     # First, since of several Catches the first that matches wins.
     _wire_caught(by_name)
     _wire_artifact(by_name)
@@ -865,7 +871,7 @@ def build() -> Graph:
 
     wait.next(by_name["PollEndpoint"])
     by_name["PollEndpoint"].next(ready)
-    by_name["MonitorEndpoint"].next(_quality_gate(by_name["EvaluateQuality"], has_consumer))
+    by_name["MonitorEndpoint"].next(_quality_gate(by_name["EvaluateQuality"], by_name["ReadConsumer"]))
     # All others go on with the one that stands below them in `_forward`.
     for task, following in pairwise(forward):
         if task.next_step is None:

@@ -1,4 +1,4 @@
-"""ReadConsumer: how the consumers are before the switch, whose they are, and whose turn it is.
+"""ReadConsumer: how the consumers and the service's parameter are before the switch, whose they are, whose turn it is.
 
 They are read again when somebody else switched one between the reading and the switch. Nothing is changed here.
 """
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final, NoReturn, NotRequired, TypeAlias, Typed
 
 from pipeline import naming
 from pipeline.aws import lambda_handler
-from pipeline.aws.permissions import CONSUMERS, ENDPOINT_CONFIGS, ENDPOINTS, EXECUTIONS, allow
+from pipeline.aws.permissions import CONSUMERS, ENDPOINT_CONFIGS, ENDPOINTS, EXECUTIONS, PARAMETERS, allow
 from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerNotFound
 from pipeline.planning import consumer, consumer_claims
-from pipeline.rollout import consumer_switch, release_store
+from pipeline.rollout import consumer_switch, endpoint_parameter, release_store
 from pipeline.state_data import switch_types
 from pipeline.state_data.plan_types import Plan
 from pipeline.state_data.request_types import RequestedConsumer
@@ -68,14 +68,14 @@ Result: TypeAlias = switch_types.Read
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Return how the consumers are now, and how often they were read.
+    """Return how the consumers and the parameter are now, and how often they were read.
 
     Raises:
         ConsumerTaken: when another service has one since the plan, and the request does not say to take it over.
-        Superseded: when one calls a newer upload of the service.
-        ConsumerNotFound: when a variable holds what is no endpoint's name.
-        ConsumerBusy: while the deployment that one calls is still being tried.
-        ConsumerChanged: when somebody changed a variable during the switch who is no deployment.
+        Superseded: when one calls a newer upload of the service, or the parameter names it.
+        ConsumerNotFound: when a variable or the parameter holds what is no endpoint's name and too long to put back.
+        ConsumerBusy: while the deployment that one calls, or the parameter names, is still being tried.
+        ConsumerChanged: when somebody changed one during the switch who is no deployment.
         ConsumerUnreadable: when the variables of one cannot be read.
     """
     asked, results = event["consumers"], event["results"]
@@ -83,27 +83,38 @@ def run(event: Event, clients: Clients) -> Result:
     reads = earlier.reads if earlier is not None else 0
     values = [_value(one, clients) for one in asked]
     plan = results["plan_deployment"]
+    endpoint = plan.names.endpoint
+    name = naming.endpoint_parameter(naming.stack_of(plan.execution), plan.service)
+    parameter = endpoint_parameter.read(clients.ssm, name)
+    if problem := consumer.unfit_parameter(name, parameter.value):
+        raise ConsumerNotFound("parameter", [problem])
     if earlier is not None and earlier.reads >= MOST_READS:
-        _refuse_again(values, earlier)
+        _refuse_again(values, parameter, earlier)
     own, others = _served(values, plan, clients)
+    if parameter.value is not None and parameter.value not in values:
+        there = release_store.release_at(clients.sagemaker, parameter.value, plan.service)
+        own |= {parameter.value: there} if there is not None else {}
     # The stack's own consumer, which nobody named, is left to a service that was faster.
     stay = consumer_claims.left(
         consumer_claims.of_others(asked, values, others, plan.service),
         asked,
         default=results["check_archive"].get("request", {}).get("default_consumer", False),
     )
-    if stay:
-        instead = consumer_claims.without(stay, plan.notes)
-        return switch_types.Read(consumers=(), reads=reads + 1, instead=instead)
     if earlier is not None:
         for value, before in zip(values, earlier.consumers, strict=True):
             if value not in others:
-                _check_owner(value, before, plan.service)
-    endpoint = plan.names.endpoint
+                whose = f"{before.variable} of {before.function_name}"
+                _check_owner(whose, value, before.value, plan.service)
+        if earlier.parameter is not None:
+            _check_owner(f"parameter {name}", parameter.value, earlier.parameter.value, plan.service)
+            # What was switched before another one was found moved is put back to what it was then.
+            parameter = earlier.parameter if parameter.value == endpoint else parameter
     _turns(own, results, clients, holding=endpoint in values)
+    if stay:
+        instead = consumer_claims.without(stay, plan.notes)
+        return switch_types.Read(consumers=(), reads=reads + 1, instead=instead, parameter=parameter)
     return switch_types.Read(
         consumers=tuple(
-            # What was switched before another one was found moved is put back to what it was then.
             earlier.consumers[n]
             if earlier is not None and value == endpoint
             else _before(one, value, clients)
@@ -111,6 +122,7 @@ def run(event: Event, clients: Clients) -> Result:
         ),
         reads=reads + 1,
         instead=None,
+        parameter=parameter,
     )
 
 
@@ -168,22 +180,25 @@ def _served(
     return own, others
 
 
-def _check_owner(value: str | None, before: switch_types.Before, service: str) -> None:
+def _check_owner(whose: str, value: str | None, before: str | None, service: str) -> None:
     """Refuse what a person set during the switch."""
     ours = value is not None and naming.is_named_after(value, service)
-    if value != before.value and not ours:
+    if value != before and not ours:
         raise ConsumerChanged(
-            f"{before.variable} of {before.function_name} is {value!r} and was {before.value!r} when it was "
+            f"{whose} is {value!r} and was {before!r} when it was "
             "read; wanted nobody else to change it during the switch; start the execution again"
         )
 
 
-def _refuse_again(values: Sequence[str | None], earlier: switch_types.Read) -> NoReturn:
+def _refuse_again(
+    values: Sequence[str | None], parameter: switch_types.ParameterBefore, earlier: switch_types.Read
+) -> NoReturn:
     """Refuse to read for ever."""
-    now = ", ".join(
+    seen = [
         f"{before.variable} of {before.function_name} is {value!r}"
         for value, before in zip(values, earlier.consumers, strict=True)
-    )
+    ]
+    now = ", ".join([*seen, f"parameter {parameter.name} is {parameter.value!r}"])
     raise ConsumerChanged(
         f"{now}: changed by others {MOST_READS} times during the switch; wanted it to stay as it was read; start the "
         "execution again"
@@ -225,5 +240,6 @@ handler = lambda_handler.Task(
         ),
         allow("sagemaker:DescribeEndpointConfig", "sagemaker:ListTags", on=ENDPOINT_CONFIGS),
         allow("states:DescribeExecution", on=EXECUTIONS),
+        allow("ssm:GetParameter", "ssm:ListTagsForResource", on=PARAMETERS),
     ),
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
-from pipeline import payload
+from pipeline import naming, payload
 from pipeline.aws import lambda_handler, resource_tags, service_errors
 from pipeline.aws.permissions import (
     ALARMS,
@@ -27,6 +27,7 @@ from pipeline.aws.permissions import (
     MADE_BY_SEALIFT,
     MODELS,
     OWN_ALARMS,
+    PARAMETERS,
     STOPS_SCALING,
     allow,
 )
@@ -39,6 +40,7 @@ from pipeline.rollout import (
     alarms_api,
     autoscaling_api,
     consumer_references,
+    endpoint_parameter,
     metric_filters_api,
     release_store,
     releases,
@@ -92,7 +94,7 @@ def run(event: Event, clients: Clients) -> Result:
             account.releases,
             own=own,
             keep=keep,
-            referred=consumer_references.referred(clients.lambda_, _consumers(plan, account.releases)),
+            referred=_referred(plan, account.releases, clients),
             needed=_needed(plan, account, chosen.going, clients),
         )
     not_retired = [f"{one.config}: {why}" for one, why in chosen.spared]
@@ -141,6 +143,14 @@ def _mark(plan: Plan, now: str, client: SageMakerClient) -> None:
     present = endpoint["EndpointConfigName"] if endpoint else planned
     if present != planned and deployment_of(present) == deployment_of(planned):
         mark(present)
+
+
+def _referred(plan: Plan, found: Iterable[Release], clients: Clients) -> dict[str, str]:
+    """Return who names which endpoint: consumers, and the service's parameter."""
+    name = naming.endpoint_parameter(naming.stack_of(plan.execution), plan.service)
+    named = endpoint_parameter.value(clients.ssm, name)
+    by_parameter = {named: f"parameter {name} names it"} if named else {}
+    return by_parameter | consumer_references.referred(clients.lambda_, _consumers(plan, found))
 
 
 def _consumers(plan: Plan, found: Iterable[Release]) -> set[str]:
@@ -272,5 +282,6 @@ handler = lambda_handler.Task(
             why="Who still names an endpoint, and whose execution is still running.",
         ),
         allow("states:DescribeExecution", on=EXECUTIONS),
+        allow("ssm:GetParameter", on=PARAMETERS),
     ),
 )

@@ -30,7 +30,9 @@ from pipeline.aws.permissions import (
     IMAGE_REPOSITORY,
     MADE_BY_SEALIFT,
     MODELS,
+    MOVES_PARAMETER,
     OWN_ALARMS,
+    PARAMETERS,
     READS_WHAT_WAS_MADE,
     RECORDS,
     allow,
@@ -54,6 +56,7 @@ from pipeline.rollout import (
     alarms_api,
     consumer_switch,
     endpoint_concurrency,
+    endpoint_parameter,
     metric_filters_api,
     release_store,
 )
@@ -162,7 +165,9 @@ def run(event: Event, clients: Clients) -> Result:
     report = _Report()
     report.monitored = bool(results.get("monitor_endpoint"))
     if plan is not None:
-        calling = _restore_consumers(results.get("read_consumer"), plan.names.endpoint, clients, report)
+        read = results.get("read_consumer")
+        calling = _restore_consumers(read, plan.names.endpoint, clients, report)
+        calling += _restore_parameter(read, plan, clients, report)
         if calling:
             names = plan.names
             report.kept.append(
@@ -200,6 +205,28 @@ def _restore_consumers(
     if busy is not None:
         raise busy
     return list(dict.fromkeys(calling))
+
+
+def _restore_parameter(
+    read: switch_types.Read | None, plan: Plan, clients: Clients, report: _Report
+) -> list[str]:
+    """Put the service's parameter back as it was; return who may call an endpoint that goes, where that was denied."""
+    before, endpoint = read.parameter if read is not None else None, plan.names.endpoint
+    if before is None:
+        return []
+    what = f"parameter {before.name}"
+
+    def step() -> None:
+        if not endpoint_parameter.restore(clients.ssm, before, endpoint):
+            report.kept.append(f"{what}: set by somebody else meanwhile")
+        elif before.value is None:
+            report.gone.append(what)
+        else:
+            report.restored.append(f"{what}: {before.value!r} as before")
+
+    # An endpoint that was there before stays, whatever names it.
+    stays = before.value == endpoint or plan.updates is not None
+    return [] if report.attempt(what, step) or stays else [f"who reads {what}"]
 
 
 def _restore_consumer(before: switch_types.Before, endpoint: str, clients: Clients, report: _Report) -> bool:
@@ -308,8 +335,9 @@ def _put_back(plan: Plan, clients: Clients, report: _Report) -> bool:
             report.kept.append(f"endpoint {name}: updated to {config!r} by somebody else meanwhile")
 
     what = f"endpoint {name}: configuration {old}"
+    told = len(report.not_undone)
     # What failed to come back still needs the new configuration and the new model.
-    return report.attempt(what, _or_missing(step, what, report)) and not report.not_undone
+    return report.attempt(what, _or_missing(step, what, report)) and len(report.not_undone) == told
 
 
 def _restore_room(plan: Plan, clients: Clients, report: _Report) -> None:
@@ -522,6 +550,8 @@ handler = lambda_handler.Task(
             why="Versions and aliases have ARNs of their own.",
         ),
         DELETES_CONSUMER_VERSIONS,
+        MOVES_PARAMETER,
+        allow("ssm:DeleteParameter", "ssm:RemoveTagsFromResource", on=PARAMETERS),
         allow("s3:GetObject", on=RECORDS),
         allow(
             "s3:ListBucket",

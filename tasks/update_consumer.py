@@ -1,22 +1,32 @@
 """UpdateConsumer: the cut-over. The consumers are switched to the new endpoint, and each is tried end to end.
 
-The first that does not work ends it, and RollBack puts all of them back.
+The first that does not work ends it, and RollBack puts all of them back. When all of them work, or there are none, the
+service's parameter names the new endpoint: whoever finds it by that comes after those that were tried.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from pipeline import payload
 from pipeline.aws import lambda_handler
-from pipeline.aws.permissions import SWITCHES_CONSUMER
+from pipeline.aws.permissions import MOVES_PARAMETER, SWITCHES_CONSUMER
 from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerMoved
-from pipeline.rollout import consumer_switch, consumer_test
+from pipeline.rollout import consumer_switch, consumer_test, endpoint_parameter
 from pipeline.state_data import switch_types
 from pipeline.state_data.request_types import RequestedConsumer
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
+
+
+class Serving(TypedDict):
+    """What the parameter's tags are to tell."""
+
+    service: str
+    execution: str
+    since: str
+    """ISO 8601."""
 
 
 class Event(TypedDict):
@@ -26,6 +36,8 @@ class Event(TypedDict):
     before: switch_types.Read
     endpoint_name: str
     prompt: str
+    serving: NotRequired[Serving]
+    """An execution that was started before the stack was updated does not tell, and read no parameter."""
 
 
 class SwitchedConsumer(TypedDict):
@@ -42,18 +54,20 @@ class SwitchedConsumer(TypedDict):
 
 
 class Result(TypedDict):
-    """The consumers that were switched."""
+    """What was switched."""
 
     consumers: list[SwitchedConsumer]
     """In the plan's order."""
+    parameter: str | None
+    """The name of the parameter that names the endpoint now; None where none was read."""
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Switch the consumers, and try each.
+    """Switch the consumers, try each, and let the parameter name the endpoint.
 
     Raises:
         ConsumerBusy: while Lambda applies an update.
-        ConsumerMoved: when a variable was changed by somebody since ReadConsumer.
+        ConsumerMoved: when a variable or the parameter was changed by somebody since ReadConsumer.
         ConsumerFailed: when a consumer does not work with the new endpoint.
     """
     asked, befores, endpoint = event["consumers"], event["before"].consumers, event["endpoint_name"]
@@ -62,8 +76,16 @@ def run(event: Event, clients: Clients) -> Result:
         _move(one, before, endpoint, event["prompt"], clients)
         for one, before in zip(asked, befores, strict=True)
     ]
-    most = payload.share(len(moved))
-    return {"consumers": [{**one, "answer": payload.shown(one["answer"], most)} for one in moved]}
+    parameter, serving = event["before"].parameter, event.get("serving")
+    named = None
+    if parameter is not None and serving is not None:
+        endpoint_parameter.point(clients.ssm, parameter, endpoint, endpoint_parameter.tags(**serving))
+        named = parameter.name
+    most = payload.share(max(len(moved), 1))
+    return {
+        "consumers": [{**one, "answer": payload.shown(one["answer"], most)} for one in moved],
+        "parameter": named,
+    }
 
 
 def _move(
@@ -91,6 +113,6 @@ def _move(
 handler = lambda_handler.Task(
     run,
     errors=(ConsumerBusy, ConsumerChanged, ConsumerMoved),
-    may=(SWITCHES_CONSUMER,),
+    may=(SWITCHES_CONSUMER, MOVES_PARAMETER),
     timeout_s=890,
 )

@@ -9,6 +9,12 @@ from pipeline.planning import deployment_request
 from tests.stack_defaults import DEFAULTS
 
 _NAME: Final = "harbour-0"
+EXECUTION: Final = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:mine"
+"""The one that a plan is of."""
+PARAMETER: Final = "/sealift/sealift/harbour/endpoint"
+"""The one that names the endpoint of its service."""
+SERVING: Final = {"service": "harbour", "execution": EXECUTION, "since": "2026-01-02T04:05:06Z"}
+"""What UpdateConsumer is handed of the plan for the parameter's tags."""
 
 
 def a_consumer(**changed: Any) -> dict[str, Any]:
@@ -43,7 +49,7 @@ def a_plan(*, names: dict[str, str] | None = None, **changed: Any) -> dict[str, 
     return {
         "version": 1,
         "service": "harbour",
-        "execution": "arn:mine",
+        "execution": EXECUTION,
         "hosting": "serverless",
         "names": {"model": _NAME, "endpoint_config": _NAME, "endpoint": _NAME, **(names or {})},
         "strategy": "new_endpoint",

@@ -16,10 +16,10 @@ from typing import Any
 from aiohttp import web
 
 from pipeline.aws.clients import Clients
+from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.client.proxy import running
 from pipeline.client.proxy.access import ProxyAccess
 from pipeline.client.proxy.directory import ServiceDirectory
-from pipeline.client.service_endpoint import ServiceEndpoint
 from pipeline.client.services import ServingService
 from tests import fake_runtime
 from tests.fake_runtime import DONE, IDENTIFIED, REGION, Call, FakeRuntime, event, framed

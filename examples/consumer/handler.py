@@ -1,7 +1,9 @@
-"""An example consumer: a Lambda that asks the endpoint named in its environment.
+"""An example consumer: a Lambda that asks a service's endpoint, whose name it finds in one of two ways.
 
-The deployment changes ENDPOINT_NAME and nothing else, so the name is read at every call, not when the module
-is imported. Errors are raised, never returned: whoever invokes this function sees `FunctionError`.
+With ENDPOINT_NAME alone it is one that Sealift switches: the deployment changes that variable and nothing else, so it
+is read at every call, not when the module is imported. With ENDPOINT_PARAMETER it is one that Sealift need not know: it
+reads the name from the service's parameter, and keeps it for a while. Errors are raised, never returned: whoever
+invokes this function sees `FunctionError`.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -43,15 +46,82 @@ class ConsumerError(Exception):
     """The question could not be asked, or was not answered; the message says why."""
 
 
+class EndpointGoneError(ConsumerError):
+    """There is no endpoint of that name."""
+
+
+KEPT_S = 30
+"""Seconds for which a name that was read is used: a parameter is read a few times a minute, not at each call."""
+
+
+class NameByParameter:
+    """The endpoint's name, as the service's parameter has it.
+
+    Args:
+        client: of SSM.
+        parameter: the parameter's name.
+        clock: returns seconds.
+    """
+
+    def __init__(self, client: Any, parameter: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._parameter = parameter
+        self._clock = clock
+        self._name = ""
+        self._read_at = 0.0
+
+    def get(self, *, anew: bool = False) -> str:
+        """Return the name; one that was read a moment ago unless `anew`.
+
+        Raises:
+            ConsumerError: when the parameter cannot be read, and never could.
+        """
+        if self._name and not anew and self._clock() - self._read_at < KEPT_S:
+            return self._name
+        try:
+            self._name = str(self._client.get_parameter(Name=self._parameter)["Parameter"]["Value"])
+        except ClientError as error:
+            # An old name is better than none: what it names most often serves on.
+            if not self._name or anew:
+                raise ConsumerError(f"parameter {self._parameter!r}: {error}") from error
+        self._read_at = self._clock()
+        return self._name
+
+
+_NAMES: dict[str, NameByParameter] = {}
+"""Kept from one call to the next, as long as Lambda keeps this process."""
+
+
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Answer `prompt` or `messages`, embed `input`, or rank `documents`, as the endpoint in ENDPOINT_NAME does."""
+    """Answer `prompt` or `messages`, embed `input`, or rank `documents`, as the service's endpoint does."""
+    runtime = boto3.client("sagemaker-runtime", config=CONFIG)
+    parameter = os.environ.get("ENDPOINT_PARAMETER")
+    if parameter:
+        if parameter not in _NAMES:
+            _NAMES[parameter] = NameByParameter(boto3.client("ssm", config=CONFIG), parameter)
+        return ask_by_parameter(runtime, _NAMES[parameter], event)
     endpoint_name = os.environ.get("ENDPOINT_NAME")
     if not endpoint_name:
         raise ConsumerError(
-            "the environment variable 'ENDPOINT_NAME' is not set; wanted an endpoint's name; deploy a model "
-            "with this function as its consumer, or set it by hand"
+            "none of the variables 'ENDPOINT_NAME' and 'ENDPOINT_PARAMETER' is set; wanted an endpoint's "
+            "name, or a parameter's; deploy a model with this function as its consumer, or set one by hand"
         )
-    return ask(boto3.client("sagemaker-runtime", config=CONFIG), endpoint_name, event)
+    return ask(runtime, endpoint_name, event)
+
+
+def ask_by_parameter(
+    client: SageMakerRuntimeClient, name: NameByParameter, event: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the answer of the endpoint that a parameter names.
+
+    Raises:
+        ConsumerError: as `ask` does, and when the parameter cannot be read.
+    """
+    try:
+        return ask(client, name.get(), event)
+    except EndpointGoneError:
+        # The service was switched since the name was read, and what served before is gone already.
+        return ask(client, name.get(anew=True), event)
 
 
 def ask(client: SageMakerRuntimeClient, endpoint_name: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +196,8 @@ def _invoke(
             **_traced(os.environ.get("_X_AMZN_TRACE_ID", "")),
         )
     except ClientError as error:
-        raise ConsumerError(f"endpoint {endpoint_name!r}: {_reason(error)}") from error
+        told = f"endpoint {endpoint_name!r}: {_reason(error)}"
+        raise (EndpointGoneError if _gone(error) else ConsumerError)(told) from error
     body = response["Body"].read()
     try:
         answer = json.loads(body)
@@ -135,6 +206,12 @@ def _invoke(
         raise ConsumerError(
             f"endpoint {endpoint_name!r} answered {body[:200]!r}; wanted an OpenAI-style {wanted}"
         ) from error
+
+
+def _gone(error: ClientError) -> bool:
+    """Return whether there is no such endpoint: SageMaker's runtime has no code of its own for it."""
+    told = error.response["Error"]
+    return told["Code"] == "ValidationError" and "not found" in told["Message"]
 
 
 def _reason(error: ClientError) -> str:

@@ -544,6 +544,45 @@ _ECR: dict[str, Needs] = {
 }
 
 
+# ------------------------------------------------------------- Systems Manager's parameters
+
+
+def _parameter_arn(request: NeededPermission, name: str) -> str:
+    # A version or a label is no part of the ARN, nor is the slash that a path begins with.
+    return request.arn("ssm", f"parameter/{name.partition(':')[0].removeprefix('/')}")
+
+
+def _parameter(field_: str) -> Needs:
+    """Return the needs of an operation on the parameter, or the path, that a field of its request names."""
+
+    def needs_(request: NeededPermission) -> Iterator[PolicyRequest]:
+        given = request.parameters
+        arn, tags = _parameter_arn(request, str(given[field_])), _request_tags(given.get("Tags"))
+        yield PolicyRequest(f"ssm:{request.call.operation}", arn, tags)
+        if tags and request.call.operation == "PutParameter":
+            yield PolicyRequest("ssm:AddTagsToResource", arn, tags)
+
+    return needs_
+
+
+def _parameters(request: NeededPermission) -> Iterator[PolicyRequest]:
+    for name in request.parameters["Names"]:
+        yield PolicyRequest(f"ssm:{request.call.operation}", _parameter_arn(request, str(name)))
+
+
+_SSM: dict[str, Needs] = {
+    **dict.fromkeys(
+        ("GetParameter", "PutParameter", "DeleteParameter", "GetParameterHistory"), _parameter("Name")
+    ),
+    **dict.fromkeys(
+        ("AddTagsToResource", "RemoveTagsFromResource", "ListTagsForResource"), _parameter("ResourceId")
+    ),
+    "GetParametersByPath": _parameter("Path"),
+    **dict.fromkeys(("GetParameters", "DeleteParameters"), _parameters),
+    "DescribeParameters": _everywhere("ssm"),
+}
+
+
 _SERVICES: Mapping[str, Mapping[str, Needs]] = {
     "sagemaker": _SAGEMAKER,
     "sagemaker-runtime": {
@@ -556,6 +595,7 @@ _SERVICES: Mapping[str, Mapping[str, Needs]] = {
     "ecr": _ECR,
     "cloudwatch": _CLOUDWATCH,
     "application-autoscaling": _AUTO_SCALING,
+    "ssm": _SSM,
     "logs": {
         **dict.fromkeys(
             ("CreateLogGroup", "CreateLogStream", "PutLogEvents", "DescribeLogStreams", "GetLogEvents"),

@@ -72,6 +72,27 @@ if TYPE_CHECKING:
         def batch_delete_image(self, **request: Any) -> Mapping[str, Any]:
             """Delete tags, or images with all their tags."""
 
+    class SSMClient(Protocol):
+        """The calls of Systems Manager's parameters that are made."""
+
+        def get_parameter(self, **request: Any) -> Mapping[str, Any]:
+            """Return a parameter, or one of its versions."""
+
+        def put_parameter(self, **request: Any) -> Mapping[str, Any]:
+            """Make a parameter, or a new version of one."""
+
+        def delete_parameter(self, **request: Any) -> Mapping[str, Any]:
+            """Delete a parameter with its versions."""
+
+        def list_tags_for_resource(self, **request: Any) -> Mapping[str, Any]:
+            """Return the tags of a parameter."""
+
+        def add_tags_to_resource(self, **request: Any) -> Mapping[str, Any]:
+            """Add tags, or change them."""
+
+        def remove_tags_from_resource(self, **request: Any) -> Mapping[str, Any]:
+            """Take tags away."""
+
     class CloudWatchClient(Protocol):
         """The calls of CloudWatch that are made."""
 
@@ -131,6 +152,7 @@ _CONFIGURATION: Final[dict[str, Config]] = {
     "lambda": _INVOKE,
     "logs": _ONCE,
     "cloudwatch": _ONCE,
+    "ssm": _ONCE,
     "application-autoscaling": _ONCE,
     "stepfunctions": _BYTES,
     "sns": _BYTES,
@@ -172,6 +194,7 @@ class Clients:
     lambda_: LambdaClient = _client("lambda")
     logs: CloudWatchLogsClient = _client("logs")
     cloudwatch: CloudWatchClient = _client("cloudwatch")
+    ssm: SSMClient = _client("ssm")
     autoscaling: AutoScalingClient = _client("application-autoscaling")
     stepfunctions: SFNClient = _client("stepfunctions")
     sns: SNSClient = _client("sns")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline import naming
 from pipeline.aws.resource_tags import TAG_EXECUTION, TAG_SERVICE
 
 When = tuple[str, str, str]
@@ -29,6 +30,11 @@ ARTIFACT_BUCKET: Final = "${ArtifactBucket.Arn}"
 ARCHIVES: Final = "${ArtifactBucket.Arn}/archives/*"
 RECORDS: Final = "${ArtifactBucket.Arn}/records/*"
 REPORTS: Final = "${ArtifactBucket.Arn}/reports/*"
+
+PARAMETERS: Final = _arn("ssm", f"parameter{naming.parameters_of('${AWS::StackName}')}/*")
+"""Those that name the endpoints of the stack's services."""
+PARAMETERS_PATH: Final = _arn("ssm", f"parameter{naming.parameters_of('${AWS::StackName}')}")
+"""The path that they lie below, for the call that lists them."""
 
 IMAGE_REPOSITORY: Final = "${ImageRepository.Arn}"
 IMAGE_REPOSITORY_URI: Final = "${ImageRepository.RepositoryUri}"
@@ -140,6 +146,14 @@ SWITCHES_CONSUMER: Final = allow(
     why="Versions and aliases have ARNs of their own.",
 )
 """By `rollout.consumer_switch`, and `rollout.consumer_test` asks it."""
+MOVES_PARAMETER: Final = allow(
+    "ssm:GetParameter",
+    "ssm:PutParameter",
+    "ssm:AddTagsToResource",
+    on=PARAMETERS,
+    why="The name that stays: its value and its tags change with each switch.",
+)
+"""By `rollout.endpoint_parameter`."""
 READS_CONSUMERS_ALARMS: Final = allow(
     "cloudwatch:DescribeAlarms",
     on=EVERYTHING,

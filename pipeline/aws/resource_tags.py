@@ -24,6 +24,8 @@ TAG_CONSUMER = "sealift:consumer"
 next one, since all of them are too long for one tag."""
 TAG_CONSUMERS = "sealift:consumers"
 """How many there are: a record that is marked again with fewer has tags of those that were."""
+TAG_SINCE = "sealift:serving-since"
+"""When the endpoint was switched to that a service's parameter names; ISO 8601."""
 TAG_SCALING = "sealift:auto-scaling"
 """Between how many instances it scales; only what scales has it."""
 

@@ -216,6 +216,8 @@ _THROTTLES = frozenset(
         "BandwidthLimitExceeded",
         # Of the logs: something else changes the same group.
         "OperationAbortedException",
+        # The same of a parameter.
+        "TooManyUpdates",
     }
 )
 _NOT_AUTHENTICATED = frozenset(
@@ -371,6 +373,11 @@ def is_unknown_to_runtime(error: ClientError) -> bool:
 def is_no_such_key(error: ClientError) -> bool:
     """Return whether S3 has no such object (HeadObject has no body, so its code is the bare 404)."""
     return code(error) in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404"}
+
+
+def is_missing_parameter(error: ClientError) -> bool:
+    """Return whether SSM has no such parameter, or no such version of it."""
+    return code(error) in {"ParameterNotFound", "ParameterVersionNotFound", "InvalidResourceId"}
 
 
 def is_no_such_image(error: ClientError) -> bool:

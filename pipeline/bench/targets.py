@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pipeline.aws.clients import Clients
-    from pipeline.client.service_endpoint import ServiceEndpoint
+    from pipeline.client.endpoint import ServiceEndpoint
     from pipeline.sizing.hourly_costs import Cost
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pipeline.aws.clients import Clients
+    from pipeline.client.endpoint import ServiceEndpoint
     from pipeline.client.requests import Conversation, Sampling
-    from pipeline.client.service_endpoint import ServiceEndpoint
 
     R = TypeVar("R")
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
+from pipeline import naming
 from pipeline.aws import service_errors
-from pipeline.client.endpoint import ServiceEndpoint as ServiceEndpoint  # noqa: PLC0414 what `find` returns
+from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.errors import ConsumerUnreadable, InvalidInput, Problem
 from pipeline.gguf import questions
 from pipeline.operations import executions, service_status
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from pipeline.aws.clients import Clients
     from pipeline.rollout.releases import Consumer, Release
-
-choose = releases.choose
 
 SERVING: Final = frozenset({"InService", "Updating"})
 """In which an endpoint answers: one that is updated does so with what it had."""
@@ -54,7 +53,7 @@ def find(clients: Clients, service: str, stack: str | None) -> ServiceEndpoint:
             f"`sealift status` lists them{executions.slip(clients.stepfunctions, service, stack)}",
         )
     called = {called_by(clients, one) for one in service_status.callers(found)}
-    now = choose(found, {one for one in called if one})
+    now = releases.choose(found, {one for one in called if one})
     if now is None or not now.endpoint:
         raise _refused(
             service,
@@ -106,7 +105,8 @@ def of(clients: Clients, service: str, release: Release, endpoint: str) -> Servi
     config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=release.config)
     variants = config["ProductionVariants"]
     serverless = any("ServerlessConfig" in one for one in variants)
-    return ServiceEndpoint(service, endpoint, streams=not serverless, form=_form(clients, release))
+    parameter = naming.endpoint_parameter(naming.stack_of(release.execution), service)
+    return ServiceEndpoint(service, endpoint, not serverless, _form(clients, release), parameter)
 
 
 def called_by(clients: Clients, who: Consumer) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.aws import service_errors
 from pipeline.client import service_endpoint
 from pipeline.operations import account_scan, service_status
+from pipeline.rollout import releases
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
@@ -41,9 +42,9 @@ def serving(clients: Clients, stack: str | None) -> tuple[ServingService, ...]:
     if account.unseen and not account.releases:
         raise service_errors.access_denied("ListEndpoints", next(iter(account.unseen.values())))
     found = []
-    for name, releases in sorted(account.releases.items()):
-        called = {service_endpoint.called_by(clients, one) for one in service_status.callers(releases)}
-        now = service_endpoint.choose(releases, {one for one in called if one})
+    for name, there in sorted(account.releases.items()):
+        called = {service_endpoint.called_by(clients, one) for one in service_status.callers(there)}
+        now = releases.choose(there, {one for one in called if one})
         if now is not None and now.endpoint and now.status in service_endpoint.SERVING:
             since = datetime.fromisoformat(now.deployed_at or now.created)
             found.append(ServingService(name, now.endpoint, int(since.timestamp())))

@@ -68,6 +68,7 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY)
     names = {
         "endpoint": endpoint.name,
         "service": endpoint.service,
+        "parameter": endpoint.parameter,
         "region": region,
         "runtime": runtime,
         "proxy": proxy,
@@ -82,6 +83,9 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY)
     }
     names["signed"] = _filled("signed.py", names)
     found = [Snippet("boto3", "boto3", _filled("boto3.py", names), needs="boto3")]
+    if endpoint.parameter:
+        by_parameter = _filled("parameter.py", names)
+        found.append(Snippet("parameter", "boto3, by the name that stays", by_parameter, needs="boto3"))
     if endpoint.form == questions.MESSAGES:
         by = "by SageMaker's OpenAI route" if endpoint.streams else "by requests that are signed"
         way, signing = ("", "") if endpoint.streams else ("-signed", " httpx boto3")

@@ -23,6 +23,7 @@ class MadeKind(StrEnum):
     CONFIG = "endpoint configuration"
     MODEL = "model"
     ALARM = "alarm"
+    PARAMETER = "parameter"
     VERSION = "version"
     ARCHIVE = "archive"
     IMAGE = "image"
@@ -54,8 +55,8 @@ class Made:
     """The upload that it was made of, as a tag's value."""
     arn: str = ""
     uses: tuple[str, ...] = ()
-    """An endpoint's configuration, a configuration's models, the endpoint of an alarm or a version, the URLs of an
-    archive, the URIs of an image."""
+    """An endpoint's configuration, a configuration's models, the endpoint of an alarm, a parameter or a version, the
+    URLs of an archive, the URIs of an image."""
     status: str = ""
     """An endpoint's."""
     function: str = ""

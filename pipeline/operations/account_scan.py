@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 MOST: Final = 1000
 """Things of one kind that are read in one scan: about a minute's calls for each kind."""
+MOST_PARAMETERS: Final = 10
+"""Of a page of GetParametersByPath (service model)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ class _Scan:
             self._seen(MadeKind.MODEL, self._read_models)
         if MadeKind.ALARM in scope.kinds:
             self._seen(MadeKind.ALARM, self._read_alarms)
+        if MadeKind.PARAMETER in scope.kinds:
+            self._seen(MadeKind.PARAMETER, self._read_parameters)
         if scope.bucket is not None:
             self._seen(MadeKind.ARCHIVE, partial(self._read_archives, scope.bucket))
         if scope.bucket is not None and scope.repository:
@@ -206,6 +210,36 @@ class _Scan:
             self._note(MadeKind.ALARM, row["AlarmName"], changed, tags, why, uses=(endpoint,))
         if not complete:
             self._note_bound(MadeKind.ALARM)
+
+    def _read_parameters(self) -> None:
+        # Their names tell whose they are: the stack's path is its own.
+        stack, service = self._scope.stack, self._scope.service
+        path = naming.parameters_of(stack) if stack else naming.PARAMETERS
+        rows, complete = paging.read(
+            self._clients.ssm,
+            "get_parameters_by_path",
+            "Parameters",
+            most=self._scope.most,
+            page_size=MOST_PARAMETERS,
+            Path=path,
+            Recursive=True,
+        )
+        for row in rows:
+            whose = naming.named_by(row["Name"])
+            if whose is None or service not in {None, whose[1]}:
+                continue
+            self._made.append(
+                Made(
+                    kind=MadeKind.PARAMETER,
+                    name=row["Name"],
+                    changed=row["LastModifiedDate"],
+                    service=whose[1],
+                    arn=row["ARN"],
+                    uses=(row["Value"],),
+                )
+            )
+        if not complete:
+            self._note_bound(MadeKind.PARAMETER)
 
     def _read_archives(self, bucket: str) -> None:
         s3, reads = self._clients.s3, 0

@@ -43,8 +43,9 @@ class ChecklistItem:
     states: tuple[str, ...]
     """The states that do it; the last one completes it."""
     evidence: Callable[[Any], str]
+    """What shows that it was done; empty where the states were entered for something else."""
     otherwise: str = ""
-    """Why a deployment that went well may never have come here."""
+    """Why a deployment that went well may not have done it."""
     instead: tuple[str, ...] = ()
     """The states that do it when the workflow goes the other way."""
     refusals: frozenset[str] = frozenset()
@@ -210,11 +211,15 @@ def _switched(results: Mapping[str, Any]) -> str:
         f"{one['variable']} of {one['function_name']}: {one['previous'] or 'not set'} -> {one['endpoint_name']}"
         for one in results["update_consumer"]["consumers"]
     )
+    if not consumers:
+        return ""
+    parameter = results["update_consumer"].get("parameter")
+    named = f"; parameter {parameter} names it" if parameter else ""
     shifted = results.get("shift_consumer")
     if shifted is None:
-        return consumers
+        return f"{consumers}{named}"
     seconds = shifted["looks"] * shifted["interval_s"]
-    return f"{consumers}; {_parts(shifted)} first, quiet for {seconds} s"
+    return f"{consumers}; {_parts(shifted)} first, quiet for {seconds} s{named}"
 
 
 def _parts(shifted: Mapping[str, Any], *, versions: bool = False) -> str:
@@ -400,7 +405,9 @@ def _line(item: ChecklistItem, execution: Execution, clock: Clock | None) -> Che
             return ChecklistLine(item.group, item.text, Mark.SKIPPED)
     seconds = sum(state.seconds for state in visited) or None
     if _complete(names[-1], execution):
-        return ChecklistLine(item.group, item.text, Mark.DONE, seconds, item.evidence(execution.results))
+        evidence = item.evidence(execution.results)
+        mark, shown = (Mark.DONE, evidence) if evidence else (Mark.SKIPPED, _otherwise(item, execution))
+        return ChecklistLine(item.group, item.text, mark, seconds, shown)
     # From Diagnose on, the workflow only undoes: what is not done by then is not done any more.
     over = not execution.running or execution.state("Diagnose") is not None
     ladder = execution.state(LADDER)

@@ -15,7 +15,7 @@ from pipeline.errors import Problem, RegistryRefused
 from pipeline.image import image_record, stored_images
 from pipeline.operations.account import MadeKind
 from pipeline.planning import alarms
-from pipeline.rollout import autoscaling_api, metric_filters_api
+from pipeline.rollout import autoscaling_api, endpoint_parameter, metric_filters_api
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,14 +47,21 @@ def delete(clients: Clients, made: Made) -> bool:
             if alarms.of_log(made.name) and (endpoint := alarms.endpoint_of(made.name)):
                 metric_filters_api.delete(clients.logs, endpoint)
             clients.cloudwatch.delete_alarms(AlarmNames=[made.name])
-        elif made.kind is MadeKind.VERSION:
-            clients.lambda_.delete_function(FunctionName=made.function, Qualifier=made.version)
+        elif made.kind in {MadeKind.PARAMETER, MadeKind.VERSION}:
+            _delete_reference(clients, made)
         else:
             _delete_artifact(clients, made)
     except ClientError as error:
         if not service_errors.is_missing(error):
             raise
     return True
+
+
+def _delete_reference(clients: Clients, made: Made) -> None:
+    if made.kind is MadeKind.PARAMETER:
+        endpoint_parameter.delete(clients.ssm, made.name, *made.uses)
+    else:
+        clients.lambda_.delete_function(FunctionName=made.function, Qualifier=made.version)
 
 
 def _delete_artifact(clients: Clients, made: Made) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     R = TypeVar("R")
 
 SCOPE: Final = Scope(
-    kinds=frozenset({MadeKind.ENDPOINT, MadeKind.CONFIG}),
+    kinds=frozenset({MadeKind.ENDPOINT, MadeKind.CONFIG, MadeKind.PARAMETER}),
     users=False,
     described=True,
     consumers=False,
@@ -118,6 +118,14 @@ class ConsumerCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ParameterStatus:
+    """A parameter that names a service's endpoint; each stack has its own."""
+
+    name: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """An execution that has not ended."""
 
@@ -136,6 +144,8 @@ class StatusFacts:
     archives: Mapping[str, Archive] = field(default_factory=dict)
     """By configuration."""
     calls: Mapping[str, tuple[ConsumerCall, ...]] = field(default_factory=dict)
+    """By service."""
+    parameters: Mapping[str, tuple[ParameterStatus, ...]] = field(default_factory=dict)
     """By service."""
     alarms: Mapping[str, tuple[AlarmState, ...]] = field(default_factory=dict)
     """By endpoint."""
@@ -169,6 +179,13 @@ class Service:
     """What serves first, then the newest first."""
     calls: tuple[ConsumerCall, ...]
     running: tuple[Running, ...]
+    parameters: tuple[ParameterStatus, ...] = ()
+
+    @property
+    def astray(self) -> tuple[ParameterStatus, ...]:
+        """The parameters that name another endpoint than one that serves."""
+        serving = {one.endpoint.name for one in self.deployments if one.role is Role.SERVES}
+        return tuple(one for one in self.parameters if one.endpoint not in serving)
 
     @property
     def well(self) -> bool:
@@ -213,8 +230,8 @@ def cost(services: Iterable[Service]) -> Cost | None:
 
 
 def arrange(facts: StatusFacts) -> list[Service]:
-    """Return the services by name: every one that has an endpoint, a record or a running execution."""
-    names = {one.service for one in facts.endpoints} | facts.releases.keys()
+    """Return the services by name: every one that has an endpoint, a record, a parameter or a running execution."""
+    names = {one.service for one in facts.endpoints} | facts.releases.keys() | facts.parameters.keys()
     names |= {one.entry.service for one in facts.running if one.entry.service}
     return [_service(name, facts) for name in sorted(names)]
 
@@ -237,7 +254,7 @@ def _service(name: str, facts: StatusFacts) -> Service:
     deployments.sort(key=lambda one: one.since, reverse=True)
     deployments.sort(key=lambda one: one.role is not Role.SERVES)
     running = tuple(one for one in facts.running if one.entry.service == name)
-    return Service(name, tuple(deployments), calls, running)
+    return Service(name, tuple(deployments), calls, running, facts.parameters.get(name, ()))
 
 
 def summarize(made: Made, described: Mapping[str, Any], cost: Cost | None) -> EndpointSummary:
@@ -355,7 +372,12 @@ class _Reader:
         }
         running = self._seen("executions", lambda: self._running(stack, service)) or ()
         calls = self._calls()
-        facts = StatusFacts(endpoints, account.releases, archives, calls, running=running)
+        parameters: dict[str, tuple[ParameterStatus, ...]] = {}
+        for made in ours:
+            if made.kind is MadeKind.PARAMETER:
+                known = parameters.get(made.service, ())
+                parameters[made.service] = (*known, ParameterStatus(made.name, made.uses[0]))
+        facts = StatusFacts(endpoints, account.releases, archives, calls, parameters, running=running)
         shown = [one for each in arrange(facts) for one in each.deployments]
         alarmed = self._seen("alarms", lambda: self._alarms([one.endpoint.name for one in shown])) or {}
         for one in shown:

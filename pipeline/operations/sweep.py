@@ -83,7 +83,14 @@ class _Judge:
         self._ways = {service: _ways(found) for service, found in facts.releases.items()}
         self._outdone = _outdone(facts)
         # A variable may hold a name, or a URL or a document with the name in it.
-        self._named = {word: who for value, who in facts.named.items() for word in _WORD.findall(value)}
+        by_parameter = {
+            endpoint: f"parameter {one.name} names it"
+            for one in facts.made
+            if one.kind is MadeKind.PARAMETER
+            for endpoint in one.uses
+        }
+        named = by_parameter | dict(facts.named)
+        self._named = {word: who for value, who in named.items() for word in _WORD.findall(value)}
 
     def __call__(self, made: Made) -> SweepDecision:
         why = made.unreadable or self._needed(made)
@@ -124,6 +131,10 @@ class _Judge:
             return why
         if made.service in facts.unclear:
             return facts.unclear[made.service]
+        if made.kind is MadeKind.PARAMETER:
+            return ""  # Whoever reads it calls what it names, which is looked at instead.
+        if MadeKind.PARAMETER in facts.unseen:
+            return facts.unseen[MadeKind.PARAMETER]
         names = made.uses if made.kind in {MadeKind.ALARM, MadeKind.VERSION} else (made.name,)
         return next((self._named[name] for name in names if name in self._named), "")
 
@@ -138,7 +149,7 @@ class _Judge:
                 return f"execution {made.execution} could not be looked at: {known.unreadable}"
             if known.running:
                 return f"execution {made.execution} is running"
-        elif made.kind is MadeKind.VERSION and facts.running:
+        elif made.kind in {MadeKind.PARAMETER, MadeKind.VERSION} and facts.running:
             return f"execution {min(facts.running)} is running"
         if made.service in self._busy:
             return f"execution {self._busy[made.service]} of its service is running"
@@ -187,7 +198,7 @@ class _Judge:
         return sorted(name for name, models in self._facts.configs.items() if made.name in models)
 
     def _watched(self, made: Made) -> str:
-        """Return why an alarm or a version stays: the endpoint that it is about is there and stays."""
+        """Return why an alarm, a parameter or a version stays: the endpoint that it is about is there and stays."""
         if made.aliased:
             return "an alias sends calls to it"
         for name in made.uses:
@@ -205,7 +216,7 @@ class _Judge:
             return tuple(f"{MadeKind.ENDPOINT} {name}" for name in self._used_by(made))
         if made.kind is MadeKind.MODEL:
             return tuple(f"{MadeKind.CONFIG} {name}" for name in self._used_by(made))
-        if made.kind in {MadeKind.ALARM, MadeKind.VERSION}:
+        if made.kind in {MadeKind.ALARM, MadeKind.PARAMETER, MadeKind.VERSION}:
             there = self._facts.endpoints
             return tuple(f"{MadeKind.ENDPOINT} {name}" for name in made.uses if name in there)
         return ()

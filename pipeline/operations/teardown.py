@@ -35,7 +35,7 @@ BUCKET, MACHINE = "AWS::S3::Bucket", "AWS::StepFunctions::StateMachine"
 REPOSITORY: Final = "AWS::ECR::Repository"
 KEPT: Final = "kept.json"
 """The object, beside the stack's code, that names the buckets of a stack that is gone."""
-GONE: Final = (MadeKind.ENDPOINT, MadeKind.ALARM, MadeKind.MODEL, MadeKind.CONFIG)
+GONE: Final = (MadeKind.ENDPOINT, MadeKind.PARAMETER, MadeKind.ALARM, MadeKind.MODEL, MadeKind.CONFIG)
 """What goes, in this order: a configuration's tags are what finds the rest again."""
 MOST_IMAGES: Final = 10_000
 """Images of a repository that are counted: all that ECR allows by default."""

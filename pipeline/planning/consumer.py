@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -209,6 +209,13 @@ def unfit(variable: str, function: str, value: str | None) -> Problem | None:
         f"an endpoint's name, or at most {MOST_VALUE} bytes to put back",
         "name the variable that holds the endpoint's name in 'consumer.variable'",
     )
+
+
+def unfit_parameter(name: str, value: str | None) -> Problem | None:
+    """Return the same of a service's parameter."""
+    problem = unfit("the value", f"parameter {name}", value)
+    fix = f"delete it, `aws ssm delete-parameter --name {name}`; the next deployment makes it again"
+    return replace(problem, fix=fix) if problem else None
 
 
 def merged(variables: dict[str, str], variable: str, value: str | None) -> dict[str, str]:

@@ -73,7 +73,7 @@ def read_releases(client: SageMakerClient, service: str) -> AccountReleases:
 
 def release_at(client: SageMakerClient, endpoint: str, service: str) -> Release | None:
     """Return the release that an endpoint serves; None when the endpoint is gone, or is not the service's."""
-    if not is_named_after(endpoint, service):
+    if not is_named_after(endpoint, service) or not re.fullmatch(_NAME, endpoint):
         return None
     found = service_errors.or_none(client.describe_endpoint, EndpointName=endpoint)
     if found is None:

@@ -1,4 +1,4 @@
-"""The consumers as they were before the switch, as the states after ReadConsumer read them."""
+"""The consumers and the service's parameter as they were before the switch, for the states after ReadConsumer."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True)
+class ParameterBefore:
+    """How the parameter was that names the service's endpoint: enough to put it back exactly."""
+
+    name: str
+    value: str | None
+    """None: there was none."""
+    tags: dict[str, str]
+    """Those that Sealift sets."""
+
+
+@dataclass(frozen=True, slots=True)
 class Instead:
     """What of a plan is otherwise when its consumer stays with the service that has it."""
 
@@ -40,3 +51,5 @@ class Read:
     """How often they were read: again each time that another deployment came first."""
     instead: Instead | None
     """None: the plan stands."""
+    parameter: ParameterBefore | None = None
+    """None of a release that knew of none."""

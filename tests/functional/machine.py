@@ -86,6 +86,8 @@ def _machine(definition: str) -> str:
     """Return the ARN of a state machine; to parse its definition takes longer than to run it."""
     backend = stepfunctions_parser_backends[ACCOUNT][REGION]
     role, name = f"arn:aws:iam::{ACCOUNT}:role/workflow", f"machine-{uuid.uuid4()}"
+    # What stands within a text the template has filled in; the others are whole values, by which functions are found.
+    definition = definition.replace("${StackName}", "stack")
     arn: str = backend.create_state_machine(name=name, definition=definition, roleArn=role, tags=[]).arn
     return arn
 

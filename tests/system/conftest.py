@@ -17,7 +17,7 @@ import pytest
 from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud, scaled
 from local_cloud.faults import Fault
 from local_cloud.hosting import HostingSettings
-from pipeline import package_files
+from pipeline import naming, package_files
 from pipeline.archive.build.pack import pack
 from pipeline.operations import execution_history
 from pipeline.operations.execution_history import Execution
@@ -125,6 +125,10 @@ def _empty(cloud: LocalCloud) -> None:
         cloud.clients.logs.delete_metric_filter(
             logGroupName=one["logGroupName"], filterName=one["filterName"]
         )
+    ssm: Any = cloud.clients.ssm
+    for page in ssm.get_paginator("get_parameters_by_path").paginate(Path=naming.PARAMETERS, Recursive=True):
+        for one in page["Parameters"]:
+            ssm.delete_parameter(Name=one["Name"])
     _idle_consumer(cloud)
     cloud.clients.lambda_.update_function_configuration(
         FunctionName=CONSUMER, Environment={"Variables": BEFORE}

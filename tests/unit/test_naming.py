@@ -227,3 +227,38 @@ def test_an_input_tells_its_service(document: object, service: str | None) -> No
 def test_a_service_that_did_not_exist_is_introduced(endpoints: list[str], told: str) -> None:
     """With the names that are nearly the same."""
     assert naming.introduction("harbour", endpoints) == told
+
+
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:blue-deployment:harbour-0123"
+
+
+def test_a_services_parameter_is_named_by_its_stack_and_itself() -> None:
+    """And is read back out of its name; whatever else lies there is none of Sealift's."""
+    stack = naming.stack_of(EXECUTION)
+    name = naming.endpoint_parameter(stack, "harbour")
+
+    assert name == "/sealift/blue/harbour/endpoint"
+    assert name.startswith(f"{naming.parameters_of(stack)}/")
+    assert naming.named_by(name) == ("blue", "harbour")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/sealift/blue/harbour",
+        "/sealift/blue/harbour/endpoint/1",
+        "/other/blue/harbour/endpoint",
+        "/sealift/blue/endpoint",
+    ],
+)
+def test_another_parameter_is_nobodys(name: str) -> None:
+    """Nothing is deleted by a path alone."""
+    assert naming.named_by(name) is None
+
+
+def test_the_longest_names_make_a_parameter_that_aws_takes() -> None:
+    """A stack's name has 128 characters at most, a service's 40, and both only letters, digits and hyphens."""
+    name = naming.endpoint_parameter("s" * 128, "h" * 40)
+
+    assert len(name) + len("arn:aws-us-gov:ssm:us-gov-east-1:123456789012:parameter") < 1011
+    assert name.count("/") <= 15

@@ -37,6 +37,7 @@ BROKEN = {
     "logs": "ServiceUnavailableException",
     "service-quotas": "ServiceException",
     "ecr": "ServerException",
+    "ssm": "InternalServerError",
     "sns": "InternalError",
 }
 KILLED_AFTER = "killed after"
@@ -45,6 +46,7 @@ OVER_QUOTA = {
     DEFAULT: "ResourceLimitExceeded",
     "logs": "LimitExceededException",
     "ecr": "LimitExceededException",
+    "ssm": "ParameterLimitExceeded",
 }
 INVALID = {
     DEFAULT: "ValidationException",

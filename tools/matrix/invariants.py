@@ -1,6 +1,6 @@
 """What must hold after a run, whatever failed in it: a pure comparison of before and after.
 
-Owns the five rules. Refuses to look: `world` gathers what is compared here.
+Owns the six rules. Refuses to look: `world` gathers what is compared here.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from pipeline import errors, naming
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RULES = ("ended", "consumer", "tidy", "earlier", "repeated")
+RULES = ("ended", "consumer", "parameter", "tidy", "earlier", "repeated")
 """The execution ended, with a named error when it failed; the consumer calls an endpoint that answers, or is exactly as
-before; what was made is in use, gone or named; the earlier deployment is untouched unless a good one replaced it; the
-same upload repeated without the fault ends well."""
+before; the service's parameter names what was deployed, or is exactly as before; what was made is in use, gone or
+named; the earlier deployment is untouched unless a good one replaced it; the same upload repeated without the fault
+ends well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,14 @@ class Endpoint:
     status: str
     config: str
     concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """The parameter that names a service's endpoint."""
+
+    endpoint: str
+    tags: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,8 @@ class Snapshot:
     """The endpoints whose logs have metric filters."""
     images: frozenset[str] = frozenset()
     """The tags of the images that hold a model."""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    """By name."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -77,6 +88,8 @@ class Outcome:
     made: frozenset[str] = frozenset()
     """What the plan names: endpoint, configuration and model."""
     endpoint: str | None = None
+    parameter: str = ""
+    """The name of the one that names the service's endpoint."""
     plan: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -107,6 +120,7 @@ def broken(
     """
     found = [Broken("ended", seen) for seen in ended(outcome, may_not_start=trigger_failed)]
     found += [Broken("consumer", seen) for seen in _consumer(before, outcome, after, lasting=lasting)]
+    found += [Broken("parameter", seen) for seen in _parameter(before, outcome, after)]
     found += [Broken("tidy", seen) for seen in _tidy(before, outcome, after)]
     found += [Broken("earlier", seen) for seen in _earlier(before, outcome, after, lasting=lasting)]
     return found
@@ -121,7 +135,7 @@ def not_repeated(outcome: Outcome, after: Snapshot) -> list[Broken]:
         return [Broken("repeated", f"endpoint {outcome.endpoint} is {found}")]
     if after.answered_by != outcome.endpoint:
         return [Broken("repeated", f"the consumer is answered by {after.answered_by}")]
-    return []
+    return [Broken("repeated", seen) for seen in misnamed(outcome, after)]
 
 
 def ended(outcome: Outcome, *, may_not_start: bool) -> list[str]:
@@ -152,6 +166,34 @@ def _consumer(before: Snapshot, outcome: Outcome, after: Snapshot, *, lasting: b
             return []
         return [f"failed, and the consumer was left changed without a word: {dict(after.variables)}"]
     return [f"the consumer is changed and has no answer: {dict(after.variables)}"]
+
+
+def _parameter(before: Snapshot, outcome: Outcome, after: Snapshot) -> list[str]:
+    if outcome.good:
+        return misnamed(outcome, after)
+    names = sorted({*before.parameters, *after.parameters})
+    changed = [name for name in names if before.parameters.get(name) != after.parameters.get(name)]
+    wrong = []
+    for name in changed:
+        there = after.parameters.get(name)
+        calls = after.endpoints.get(there.endpoint) if there else None
+        if calls is None or calls.status != "InService":
+            wrong.append(
+                f"parameter {name} was {before.parameters.get(name)}, and names what is gone: {there}"
+            )
+        elif not named(name, outcome):
+            wrong.append(
+                f"parameter {name} was {before.parameters.get(name)}, left without a word as {there}"
+            )
+    return wrong
+
+
+def misnamed(outcome: Outcome, after: Snapshot) -> list[str]:
+    """Return what is wrong with the parameter after a deployment that went well."""
+    named_by = {name: there.endpoint for name, there in after.parameters.items()}
+    if outcome.parameter and named_by.get(outcome.parameter) != outcome.endpoint:
+        return [f"success, and parameter {outcome.parameter} is {named_by.get(outcome.parameter)}"]
+    return []
 
 
 def _tidy(before: Snapshot, outcome: Outcome, after: Snapshot) -> list[str]:

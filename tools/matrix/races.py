@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tools.matrix.invariants import Broken, Outcome, Snapshot, ended, named
+from tools.matrix.invariants import Broken, Outcome, Snapshot, ended, misnamed, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,14 +129,16 @@ def judge(
 
 def _newest(race: Race, before: Snapshot, outcomes: Mapping[str, Outcome], after: Snapshot) -> list[Broken]:
     if race.winner is None:
-        same = (before.variables, before.answered_by) == (after.variables, after.answered_by)
+        facts = ("variables", "answered_by", "parameters")
+        same = all(getattr(before, fact) == getattr(after, fact) for fact in facts)
         missing = before.names - after.names
         if same and not missing:
             return []
         return [
             Broken(
                 "earlier",
-                f"answered by {after.answered_by}, was {before.answered_by}; gone: {sorted(missing)}",
+                f"answered by {after.answered_by}, was {before.answered_by}; gone: {sorted(missing)}; "
+                f"parameters {after.parameters}, were {before.parameters}",
             )
         ]
     outcome = outcomes[race.winner]
@@ -146,7 +148,7 @@ def _newest(race: Race, before: Snapshot, outcomes: Mapping[str, Outcome], after
         return [
             Broken("newest", f"the consumer is answered by {after.answered_by}, wanted {outcome.endpoint}")
         ]
-    return []
+    return [Broken("newest", seen) for seen in misnamed(outcome, after)]
 
 
 def _tidy(before: Snapshot, outcomes: Mapping[str, Outcome], after: Snapshot) -> list[Broken]:

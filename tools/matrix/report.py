@@ -25,6 +25,7 @@ waits take next to no time. After each run these must hold:
 |---|---|
 | ended | the execution ended, and with a named error when it failed |
 | consumer | the consumer calls an endpoint that is `InService` and answers, or is exactly as before |
+| parameter | the service's parameter names what was deployed, or is as before; else what serves, and it is told |
 | tidy | what was made is in use or gone; what could not be deleted is named in the notification |
 | earlier | the earlier deployment is untouched unless a good one replaced it |
 | repeated | the same upload without the fault ends well: tried after all that failed and a fourth of the rest |

@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from moto.sns.models import sns_backends
+from moto.ssm.models import ssm_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud
+from local_cloud.faults import Fault
 from local_cloud.gateway import WORKFLOW
 from local_cloud.hosting import HostingSettings
 from local_cloud.hosting.containers.container import ContainerAnswer, ContainerCall
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
-from pipeline import __version__
+from pipeline import __version__, naming
 from pipeline.image import base, stored_images
 from pipeline.image.ecr import EcrRepository
 from pipeline.image.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, Manifest, digest_of
@@ -38,12 +40,11 @@ from pipeline.rollout import metric_filters_api
 from pipeline.sizing import images
 from pipeline.stack import bundles
 from tools.matrix import cases, invariants
-from tools.matrix.invariants import Broken, Endpoint, Outcome, Snapshot
+from tools.matrix.invariants import Broken, Endpoint, Outcome, Parameter, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from local_cloud.faults import Fault
     from local_cloud.hosting.platform.resources import Deployment
     from tools.matrix.cases import Case, Step
 
@@ -118,6 +119,9 @@ class Scenario:
     `wrong`."""
     lengthy: bool = False
     """Whether models and the consumer answer with a megabyte each."""
+    unmarked: bool = False
+    """Whether, instead of a wrong answer, the tags of the service's parameter may not be changed, so that it goes back;
+    needs `wrong`."""
     other: str = ""
     """The scenario whose earlier deployment, of another service, has the consumer, which is taken over."""
     occupied: int = 0
@@ -156,6 +160,7 @@ SCENARIOS = {
         ),
         Scenario("quality gate", {"quality": {"suite": "suite.jsonl"}}, thinned=True),
         Scenario("unreadable variables", thinned=True, wrong=True, locked=True),
+        Scenario("parameter refused", thinned=True, wrong=True, unmarked=True),
         Scenario("taken over", {"hosting": "instance"}, thinned=True, other="on instances"),
         Scenario(
             "taken over, wrong answer",
@@ -201,6 +206,7 @@ class _Earlier:
     """By operation, in the order in which they are made."""
     variables: dict[str, str]
     alias_version: str
+    parameters: dict[str, Parameter]
 
     @property
     def url(self) -> str:
@@ -214,7 +220,9 @@ class _Earlier:
         return self.url.removeprefix("s3://").partition("/")[2]
 
     @classmethod
-    def record(cls, cloud: LocalCloud, requests: dict[str, Any]) -> _Earlier:
+    def record(
+        cls, cloud: LocalCloud, requests: dict[str, Any], parameters: dict[str, Parameter]
+    ) -> _Earlier:
         """Write down the deployment that was just made, by its plan's requests and the tags that it has now."""
         client = cloud.clients.lambda_
         ask = cloud.hosting.handle
@@ -231,6 +239,7 @@ class _Earlier:
             asked,
             client.get_function_configuration(FunctionName=CONSUMER)["Environment"]["Variables"],
             client.get_alias(FunctionName=CONSUMER, Name=ALIAS)["FunctionVersion"],
+            parameters,
         )
 
     def put_back(self, cloud: LocalCloud) -> None:
@@ -240,6 +249,9 @@ class _Earlier:
         client = cloud.clients.lambda_
         client.update_function_configuration(FunctionName=CONSUMER, Environment={"Variables": self.variables})
         client.update_alias(FunctionName=CONSUMER, Name=ALIAS, FunctionVersion=self.alias_version)
+        for name, one in self.parameters.items():
+            tags: Any = [{"Key": key, "Value": value} for key, value in one.tags]
+            cloud.clients.ssm.put_parameter(Name=name, Value=one.endpoint, Type="String", Tags=tags)
 
 
 class Stub:
@@ -365,7 +377,7 @@ class World:
         self, scenario: Scenario, faults: Sequence[Fault]
     ) -> tuple[Outcome, list[tuple[str, str, str]]]:
         self.cloud.recorded.clear()
-        self.cloud.faults.replace(list(faults))
+        self.cloud.faults.replace([*faults, *self._refused(scenario)])
         outcome = self._deploy(scenario, self._versions[scenario.name][1], wrong=scenario.wrong)
         calls = [
             (self._tasks[one.caller], one.call.service, one.call.operation)
@@ -412,11 +424,11 @@ class World:
         outcome = self._deploy(whose, self._versions[whose.name][0], wrong=False)
         if not outcome.good:
             raise RuntimeError(f"the earlier deployment of {scenario.name} ended with {outcome}")
-        return _Earlier.record(self.cloud, outcome.plan["requests"])
+        return _Earlier.record(self.cloud, outcome.plan["requests"], self._parameters())
 
     def _deploy(self, scenario: Scenario, version: str, *, wrong: bool = False) -> Outcome:
         """Hand the event of an upload to the trigger, and wait for what comes of it."""
-        self._wrong = wrong and not scenario.alarm and not scenario.locked
+        self._wrong = wrong and not (scenario.alarm or scenario.locked or scenario.unmarked)
         self._lock(KEY if wrong and scenario.locked else "")
         self._set_alarm(firing=wrong and scenario.alarm)
         self._published().clear()
@@ -424,6 +436,12 @@ class World:
         if arn is None:
             return Outcome("NOT_STARTED")
         return self._ended(arn)
+
+    def _refused(self, scenario: Scenario) -> list[Fault]:
+        """Return what AWS refuses in a scenario by itself."""
+        caller = self._functions["UpdateConsumer"]
+        refused = Fault("ssm", "AddTagsToResource", cases.DENIED[cases.DEFAULT], caller=caller)
+        return [refused] if scenario.unmarked else []
 
     def _set_alarm(self, *, firing: bool) -> None:
         self.cloud.clients.cloudwatch.set_alarm_state(
@@ -486,6 +504,7 @@ class World:
             frozenset(f"{kind} {deployment_of(names[field_])}" for kind, field_ in kinds if names)
             | ({f"image {image['tag']}"} if image else frozenset()),
             names.get("endpoint"),
+            naming.endpoint_parameter(naming.stack_of(arn), plan["service"]) if plan else "",
             plan,
         )
 
@@ -518,7 +537,21 @@ class World:
             frozenset(self._alarmed()),
             frozenset(self._measured()),
             frozenset(self._images()),
+            self._parameters(),
         )
+
+    def _parameters(self) -> dict[str, Parameter]:
+        """Return the parameters of all services, with their tags; from moto itself, which answers sooner."""
+        backend = self._ssm()
+        return {
+            one.name: Parameter(
+                one.value, tuple(sorted(backend.list_tags_for_resource("Parameter", one.name).items()))
+            )
+            for one in backend.get_parameters_by_path(naming.PARAMETERS, True)[0]
+        }
+
+    def _ssm(self) -> Any:
+        return ssm_backends[self.cloud.account_id][self.cloud.region]
 
     def _images(self) -> dict[str, str]:
         """Return the images that hold a model: the digest by the tag."""
@@ -633,6 +666,8 @@ class World:
         while ask("ListEndpoints", {"MaxResults": 100})["Endpoints"]:
             time.sleep(0.002)
         self._delete_alarms()
+        for name in self._parameters():
+            self._ssm().delete_parameter(name)
         for endpoint in self._measured():
             metric_filters_api.delete(self.cloud.clients.logs, endpoint)
         client = self.cloud.clients.lambda_

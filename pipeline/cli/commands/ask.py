@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.cli.options import AskOptions
+    from pipeline.client.endpoint import ServiceEndpoint
     from pipeline.client.replies import Reply
-    from pipeline.client.service_endpoint import ServiceEndpoint
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.cli.options import ChatOptions
-    from pipeline.client.service_endpoint import ServiceEndpoint
+    from pipeline.client.endpoint import ServiceEndpoint
 
 PROMPT: Final = ">>> "
 COMMANDS: Final = {

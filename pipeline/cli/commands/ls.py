@@ -56,7 +56,8 @@ def row(service: Service, now: datetime) -> tuple[str, ...]:
         doing = "being deployed" if service.running else "nothing serves"
         return (service.name, "-", doing, "-", "-", "-")
     endpoint = serving.endpoint
-    status = endpoint.status if service.well else f"{endpoint.status}, see status"
+    well = service.well and not service.astray
+    status = endpoint.status if well else f"{endpoint.status}, see status"
     if service.running:
         status += ", being deployed"
     age = span((now - datetime.fromisoformat(serving.since)).total_seconds())

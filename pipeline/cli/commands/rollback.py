@@ -1,4 +1,4 @@
-"""`sealift rollback`: moves a service's consumers back to the deployment before the one that they call.
+"""`sealift rollback`: moves a service's consumers and its parameter back to the deployment before the one they name.
 
 Asks that one first, by its own smoke test. Refuses to go back while a deployment is being tried, to what does not
 answer, and to overrule a hand that changed a consumer; one that cannot be moved keeps no other from it, and is named.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from botocore.exceptions import ClientError
 
-from pipeline import json_codec, settings
+from pipeline import json_codec, naming, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
@@ -30,7 +30,14 @@ from pipeline.errors import (
 )
 from pipeline.operations import executions
 from pipeline.planning import consumer, consumer_claims
-from pipeline.rollout import consumer_switch, endpoint_usage, release_store, releases, smoke_test
+from pipeline.rollout import (
+    consumer_switch,
+    endpoint_parameter,
+    endpoint_usage,
+    release_store,
+    releases,
+    smoke_test,
+)
 from pipeline.state_data.plan_types import PlannedSmokeTest
 from pipeline.state_data.request_types import Expectation
 
@@ -62,16 +69,12 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What became of a consumer."""
+    """What became of a consumer, or of the service's parameter."""
 
-    consumer: Consumer
+    name: str
+    """For people."""
     failure: SealiftError | ClientError | None = None
     """Why it was not moved."""
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"{self.consumer['variable']} of {self.consumer['function_name']}"
 
 
 def rollback(arguments: RollbackOptions) -> int:
@@ -90,10 +93,15 @@ def rollback(arguments: RollbackOptions) -> int:
         )
         asked = time.monotonic()
         ends = [_moved(one, way, clients) for one in way.consumers]
-        switched = time.monotonic()
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         stuck = [one for one in ends if one.failure is not None]
-        if not ends or len(stuck) < len(ends):
-            now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        # Who finds the endpoint by the parameter follows the consumers, where there are any and one could be moved.
+        named = (
+            [] if ends and len(stuck) == len(ends) else _parameter_moved(way, arguments.service, now, clients)
+        )
+        switched = time.monotonic()
+        stuck += [one for one in named if one.failure is not None]
+        if not [*ends, *named] or len(stuck) < len([*ends, *named]):
             release_store.mark(clients.sagemaker, way.now.config_arn, {releases.TAG_WITHDRAWN: now})
         elif len(stuck) == 1 and stuck[0].failure is not None:
             raise stuck[0].failure
@@ -101,6 +109,7 @@ def rollback(arguments: RollbackOptions) -> int:
     document = {
         "service": arguments.service,
         "consumers": [one.name for one in ends if one.failure is None],
+        "parameters": [one.name for one in named if one.failure is None],
         "not_moved": [f"{one.name}: {_why(one)}" for one in stuck],
         "from": way.now.endpoint,
         "to": target,
@@ -115,7 +124,7 @@ def rollback(arguments: RollbackOptions) -> int:
         return 1 if stuck else 0
     first = transcript[0]
     screen.say(f"asked     {target}: {first['prompt']!r} -> {first['answer'][:60]!r} ({whose})")
-    for one in ends:
+    for one in [*ends, *named]:
         if one.failure is None:
             screen.say(f"switched  {one.name}: {way.now.endpoint} -> {target}")
         else:
@@ -240,11 +249,33 @@ def _test(before: Release, clients: Clients) -> tuple[PlannedSmokeTest, str]:
 
 def _moved(who: Consumer, way: Way, clients: Clients) -> Moved:
     """Move one consumer; what keeps it from that keeps no other one."""
+    name = f"{who['variable']} of {who['function_name']}"
     try:
         _patiently(lambda: _switch(who, way, clients), ConsumerBusy)
     except (SealiftError, ClientError) as failure:
-        return Moved(who, failure)
-    return Moved(who)
+        return Moved(name, failure)
+    return Moved(name)
+
+
+def _parameter_moved(way: Way, service: str, now: str, clients: Clients) -> list[Moved]:
+    """Move the service's parameter; a service that was deployed before there was one has none, and gets none."""
+    name = naming.endpoint_parameter(naming.stack_of(way.now.execution), service)
+    target = str(way.before.endpoint)
+    try:
+        with service_errors.translated():
+            before = endpoint_parameter.read(clients.ssm, name)
+            if before.value is None:
+                return []
+            if before.value not in (way.now.endpoint, target):
+                raise ConsumerMoved(
+                    f"it names {before.value!r}; wanted {way.now.endpoint!r}, which serves; look who set it, then "
+                    f"`aws ssm put-parameter --name {name} --value {target} --overwrite`"
+                )
+            tags = endpoint_parameter.tags(service, way.before.execution, now)
+            endpoint_parameter.point(clients.ssm, before, target, tags)
+    except (SealiftError, ClientError) as failure:
+        return [Moved(f"parameter {name}", failure)]
+    return [Moved(f"parameter {name}")]
 
 
 def _why(moved: Moved) -> str:

@@ -136,6 +136,8 @@ def lines(services: Sequence[Service], now: datetime) -> Iterator[str]:
                 f"could not be read: {call.unread}" if call.unread else "not set"
             )
             yield f"  {'called by':<11}{call.name} -> {came}"
+        for one_astray in service.astray:
+            yield f"  {'named by':<11}{one_astray.name} -> {one_astray.endpoint}, which does not serve"
         for running in service.running:
             begun = span((now - running.entry.started).total_seconds())
             since = f" for {span((now - running.since).total_seconds())}" if running.since else ""
@@ -216,6 +218,10 @@ def document(service: Service, now: datetime) -> dict[str, Any]:
                 "unread": call.unread or None,
             }
             for call in service.calls
+        ],
+        "parameters": [
+            {"name": one.name, "endpoint_name": one.endpoint, "serves": one not in service.astray}
+            for one in service.parameters
         ],
         "running": [
             {

@@ -24,12 +24,12 @@ from pipeline.errors import NotYetVisible, RequestRejected, SealiftError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from pipeline.client.endpoint import ServiceEndpoint
     from pipeline.client.proxy.access import ProxyAccess
     from pipeline.client.proxy.asking import AskedService
     from pipeline.client.proxy.directory import ServiceDirectory
     from pipeline.client.proxy.openai_errors import ErrorAnswer
     from pipeline.client.proxy.upstream import BegunAnswer, Upstream
-    from pipeline.client.service_endpoint import ServiceEndpoint
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

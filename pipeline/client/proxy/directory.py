@@ -17,7 +17,7 @@ from pipeline.errors import TransientError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.client.service_endpoint import ServiceEndpoint
+    from pipeline.client.endpoint import ServiceEndpoint
     from pipeline.client.services import ServingService
 
     T = TypeVar("T")

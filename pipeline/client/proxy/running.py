@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from pipeline.aws.clients import Clients
+    from pipeline.client.endpoint import ServiceEndpoint
     from pipeline.client.proxy.access import ProxyAccess
-    from pipeline.client.service_endpoint import ServiceEndpoint
     from pipeline.client.services import ServingService
 
 DRAIN_S: Final = 60.0

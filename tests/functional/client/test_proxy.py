@@ -18,12 +18,12 @@ from botocore.credentials import ReadOnlyCredentials
 
 from pipeline.aws.signed_calls import STREAMED, WHOLE
 from pipeline.client import calls
+from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.client.proxy import asking
 from pipeline.client.proxy.access import ProxyAccess
 from pipeline.client.proxy.application import AT_ONCE, Application
 from pipeline.client.proxy.directory import ServiceDirectory
 from pipeline.client.proxy.upstream import KEPT_S, Upstream, session
-from pipeline.client.service_endpoint import ServiceEndpoint
 from pipeline.client.services import ServingService
 from pipeline.errors import InvalidInput, Problem
 from pipeline.limits import SERVERLESS_REQUEST

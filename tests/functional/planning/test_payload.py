@@ -24,10 +24,20 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import error_codec, errors, json_codec, model_source, package_files, payload, quota_usage
+from pipeline import (
+    error_codec,
+    errors,
+    json_codec,
+    model_source,
+    naming,
+    package_files,
+    payload,
+    quota_usage,
+)
 from pipeline.aws import lambda_handler, service_errors
 from pipeline.plain import one_line
 from pipeline.planning import consumer, deployment_request, plan, quotas, request_checks, sizes
+from pipeline.rollout import endpoint_parameter
 from pipeline.state_data import switch_types
 from tasks import (
     check_archive,
@@ -197,7 +207,14 @@ class Workflow:
         self.fails = dict(one.split("=") for one in fails)
         self.calls: Counter[str] = Counter()
         self.clients: Any = SimpleNamespace(
-            lambda_=Lambda(said), sagemaker_runtime=Runtime(said), logs=Logs(said), sagemaker=Sagemaker(said)
+            lambda_=Lambda(said),
+            sagemaker_runtime=Runtime(said),
+            logs=Logs(said),
+            sagemaker=Sagemaker(said),
+            ssm=SimpleNamespace(
+                get_parameter=lambda **_request: {"Parameter": {"Value": NAME, "Version": 2}},
+                add_tags_to_resource=lambda **_request: {},
+            ),
         )
 
     def functions(self) -> dict[str, Callable[[Any], Any]]:
@@ -344,7 +361,13 @@ class Workflow:
             )
             for one in event["consumers"]
         ]
-        return switch_types.Read(consumers=tuple(befores), reads=5, instead=None)
+        value = "\x01" * ((consumer.MOST_VALUE - 2) // 6)
+        longest = switch_types.ParameterBefore(
+            naming.endpoint_parameter("s" * 128, "h" * 40),
+            value,
+            dict.fromkeys(endpoint_parameter.OURS, "t" * 256),
+        )
+        return switch_types.Read(consumers=tuple(befores), reads=5, instead=None, parameter=longest)
 
     def ShiftConsumer(self, event: Any) -> Any:
         moved = [
@@ -379,6 +402,7 @@ class Workflow:
             sagemaker=Denied(self.said),
             cloudwatch=Denied(self.said),
             logs=Denied(self.said),
+            ssm=Denied(self.said),
         )
         return roll_back.run(event, denied)
 

@@ -28,7 +28,7 @@ from pipeline.aws.clients import Clients
 from pipeline.stack.bundles import code_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 STATES: dict[str, dict[str, Any]] = json.loads(package_files.definition().read_text(encoding="utf-8"))[
@@ -122,6 +122,95 @@ class FakeCloudWatch:
             raise ClientError(response, operation)  # type: ignore[arg-type]
 
 
+class FakeParameters:
+    """Parameters in memory, with their versions and tags, and SSM's behavior; every call is written down."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[str]] = {}
+        """The versions of each, oldest first."""
+        self.tags: dict[str, dict[str, str]] = {}
+        self.calls: list[str] = []
+        self.refused: dict[str, str] = {}
+        """The error codes of operations."""
+        self.before: dict[str, Callable[[], None]] = {}
+        """What somebody else does just before an operation, once."""
+
+    def put(self, name: str, value: str, **tags: str) -> None:
+        """Let a parameter be there, or have another version."""
+        self.values.setdefault(name, []).append(value)
+        self.tags.setdefault(name, {}).update(tags)
+
+    def value(self, name: str) -> str | None:
+        """Return what a parameter names now."""
+        return self.values[name][-1] if name in self.values else None
+
+    def get_parameter(self, **request: Any) -> dict[str, Any]:
+        """Return the newest version, or the one that is asked for."""
+        self._called("GetParameter", request)
+        name, _, version = request["Name"].partition(":")
+        there = self._there("GetParameter", name)
+        number = int(version or len(there))
+        if version and number < 1:
+            raise _refusal("GetParameter", "ValidationException")
+        if number > len(there):
+            raise _refusal("GetParameter", "ParameterVersionNotFound")
+        return {"Parameter": {"Name": name, "Value": there[number - 1], "Version": number}}
+
+    def put_parameter(self, **request: Any) -> dict[str, Any]:
+        """Make a parameter, or a version."""
+        self._called("PutParameter", request)
+        name = request["Name"]
+        assert not (request.get("Overwrite") and request.get("Tags")), "AWS takes one of the two"
+        if name in self.values and not request.get("Overwrite"):
+            raise _refusal("PutParameter", "ParameterAlreadyExists")
+        self.put(name, request["Value"], **{tag["Key"]: tag["Value"] for tag in request.get("Tags", ())})
+        return {"Version": len(self.values[name])}
+
+    def delete_parameter(self, **request: Any) -> dict[str, Any]:
+        """Delete a parameter, its versions and its tags."""
+        self._called("DeleteParameter", request)
+        self._there("DeleteParameter", request["Name"])
+        del self.values[request["Name"]], self.tags[request["Name"]]
+        return {}
+
+    def list_tags_for_resource(self, **request: Any) -> dict[str, Any]:
+        """Return the tags."""
+        self._called("ListTagsForResource", request)
+        self._there("ListTagsForResource", request["ResourceId"])
+        tags = self.tags[request["ResourceId"]]
+        return {"TagList": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+    def add_tags_to_resource(self, **request: Any) -> dict[str, Any]:
+        """Add tags."""
+        self._called("AddTagsToResource", request)
+        self._there("AddTagsToResource", request["ResourceId"])
+        self.tags[request["ResourceId"]].update({tag["Key"]: tag["Value"] for tag in request["Tags"]})
+        return {}
+
+    def remove_tags_from_resource(self, **request: Any) -> dict[str, Any]:
+        """Take tags away; one that is not there is no error."""
+        self._called("RemoveTagsFromResource", request)
+        self._there("RemoveTagsFromResource", request["ResourceId"])
+        for key in request["TagKeys"]:
+            self.tags[request["ResourceId"]].pop(key, None)
+        return {}
+
+    def _there(self, operation: str, name: str) -> list[str]:
+        if name not in self.values:
+            missing = "InvalidResourceId" if "Tags" in operation else "ParameterNotFound"
+            raise _refusal(operation, missing)
+        return self.values[name]
+
+    def _called(self, operation: str, request: dict[str, Any]) -> None:
+        self.calls.append(operation)
+        shape = service_model("ssm").operation_model(operation).input_shape
+        assert not ParamValidator().validate(request, shape).generate_report()
+        if operation in self.before:
+            self.before.pop(operation)()
+        if operation in self.refused:
+            raise _refusal(operation, self.refused[operation])
+
+
 class FakeLogs:
     """Metric filters in memory, with the logs' behavior; every other call is the script's."""
 
@@ -188,13 +277,16 @@ class Script:
         self.cloudwatch = FakeCloudWatch()
         self._real_cloudwatch = clients.cloudwatch
         self._real_logs = clients.logs
+        self._real_ssm = clients.ssm
         self.logs = FakeLogs(clients.logs)
+        self.parameters = FakeParameters()
         self._stubbers = {name: Stubber(getattr(clients, name)) for name in SERVICES}
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
         vars(self.clients)["cloudwatch"] = self.cloudwatch
         vars(self.clients)["logs"] = self.logs
+        vars(self.clients)["ssm"] = self.parameters
         for stubber in self._stubbers.values():
             self._stack.enter_context(stubber)
         return self
@@ -202,6 +294,7 @@ class Script:
     def __exit__(self, *_error: object) -> None:
         vars(self.clients)["cloudwatch"] = self._real_cloudwatch
         vars(self.clients)["logs"] = self._real_logs
+        vars(self.clients)["ssm"] = self._real_ssm
         self._stack.close()
 
     def answers(
@@ -374,6 +467,7 @@ class MotoConsumer:
             cloudwatch=scripted.cloudwatch,
             logs=scripted.logs,
             service_quotas=scripted.service_quotas,
+            ssm=scripted.ssm,
         )
         self.answer: object = {"answer": "It carries cargo."}
         self.asked: list[str] = []

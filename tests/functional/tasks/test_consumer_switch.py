@@ -20,7 +20,7 @@ from pipeline.errors import (
 )
 from pipeline.payload import size as payload_size
 from pipeline.rollout import answers
-from tests.plans import a_consumer, a_plan
+from tests.plans import PARAMETER, SERVING, a_consumer, a_plan
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Bodies, MotoConsumer, Script, Task
@@ -44,7 +44,9 @@ EVENT: dict[str, Any] = {
     "before": READ,
     "endpoint_name": "harbour-0",
     "prompt": "What does a sealift do?",
+    "serving": SERVING,
 }
+SHIFT: dict[str, Any] = {name: value for name, value in EVENT.items() if name != "serving"}
 GOOD = {"endpoint_name": "harbour-0", "answer": "It carries cargo."}
 
 
@@ -97,6 +99,7 @@ def test_the_consumer_is_written_down_as_it_is(
         "consumers": [{**BEFORE, "value": value}],
         "reads": 1,
         "instead": None,
+        "parameter": {"name": PARAMETER, "value": None, "tags": {}},
     }
 
 
@@ -547,6 +550,7 @@ def test_a_second_reading_is_counted_and_takes_what_a_deployment_set(do: Task, s
         "consumers": [{**BEFORE, "value": "harbour-1"}],
         "reads": 2,
         "instead": None,
+        "parameter": {"name": PARAMETER, "value": None, "tags": {}},
     }
 
 
@@ -577,7 +581,7 @@ def shifted(do: Task, consumer: MotoConsumer, **changed: Any) -> dict[str, Any]:
     """Return the result of the first of two steps, after the consumer was read."""
     asked = {**IN_STEPS, "canary": {**CANARY, **changed}}
     before = do("ReadConsumer", consumer.clients, consumers=[asked], results=RESULTS)
-    return do("ShiftConsumer", consumer.clients, **{**EVENT, "consumers": [asked], "before": before})
+    return do("ShiftConsumer", consumer.clients, **{**SHIFT, "consumers": [asked], "before": before})
 
 
 def test_a_canary_gets_a_part_of_the_calls(do: Task, moto_consumer: MotoConsumer) -> None:
@@ -592,7 +596,7 @@ def test_a_canary_gets_a_part_of_the_calls(do: Task, moto_consumer: MotoConsumer
         "RoutingConfig": {"AdditionalVersionWeights": {"2": 0.1}},
     }
     before = {**READ, "consumers": [{**BEFORE, "alias": "live", "alias_version": "1"}]}
-    event = {**EVENT, "consumers": [IN_STEPS], "before": before}
+    event = {**SHIFT, "consumers": [IN_STEPS], "before": before}
     assert do("ShiftConsumer", moto_consumer.clients, **event) == first
     assert moto_consumer.versions() == ["$LATEST", "1", "2"]
 

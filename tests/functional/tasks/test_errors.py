@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from pipeline import package_files
 from pipeline.errors import AccessDenied, RequestRejected, SealiftError, ServiceUnavailable, Throttled
-from tests.plans import a_checked_upload, a_consumer, a_plan
+from tests.plans import SERVING, a_checked_upload, a_consumer, a_plan
 from tests.stack_defaults import DEFAULTS
 
 if TYPE_CHECKING:
@@ -226,6 +226,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             "before": {"consumers": [BEFORE], "reads": 1, "instead": None},
             "endpoint_name": "harbour-0",
             "prompt": "What?",
+            "serving": SERVING,
         },
     ),
     (

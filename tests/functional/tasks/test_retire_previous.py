@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.functional.tasks.conftest import MotoConsumer, Task
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 0, tzinfo=UTC)
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:"
 NOW = "2026-01-02T04:00:00.000Z"
 
 
@@ -42,7 +43,7 @@ class SageMaker(Paginated):
         when = BEGAN + timedelta(seconds=number)
         tags = {
             "sealift:service": "harbour",
-            "sealift:execution": f"arn:{number}",
+            "sealift:execution": f"{EXECUTION}{number}",
             "sealift:uploaded-at": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         variants = [{"VariantName": "AllTraffic", "ModelName": model or name}]
@@ -156,7 +157,7 @@ class Executions:
         """Return the status."""
         if self.denied:
             raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Describe")
-        if executionArn == "arn:0":
+        if executionArn == f"{EXECUTION}0":
             raise ClientError({"Error": {"Code": "ExecutionDoesNotExist", "Message": "gone"}}, "Describe")
         return {"status": "RUNNING" if executionArn in self.running else "SUCCEEDED"}
 
@@ -176,6 +177,7 @@ class Account:
             cloudwatch=self.cloudwatch,
             logs=self.logs,
             autoscaling=self.scaling,
+            ssm=consumer.clients.ssm,
         )
 
     def retire(self, own: str, keep: int = 1) -> dict[str, Any]:
@@ -291,11 +293,11 @@ def test_what_the_consumer_names_stays(account: Account, where: str) -> None:
 def test_what_an_execution_is_still_at_work_on_stays(account: Account, denied: bool) -> None:
     """And what nobody can tell of."""
     oldest, _, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
-    account.executions.running, account.executions.denied = {"arn:1"}, denied
+    account.executions.running, account.executions.denied = {f"{EXECUTION}1"}, denied
 
     (told,) = account.retire(own)["not_retired"]
 
-    assert told.startswith(f"{oldest}: execution arn:1 ")
+    assert told.startswith(f"{oldest}: execution {EXECUTION}1 ")
     assert oldest in account.sagemaker.endpoints
 
 

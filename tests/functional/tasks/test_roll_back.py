@@ -16,7 +16,7 @@ from pipeline.errors import ConsumerBusy, EndpointBusy, SmokeTestFailed, StackCh
 from pipeline.planning import alarms, metrics
 from pipeline.rollout import metric_filters_api
 from tests.foreign import HOSTILE, unfit
-from tests.plans import a_consumer, a_plan
+from tests.plans import SERVING, a_consumer, a_plan
 
 if TYPE_CHECKING:
     from tests.functional.tasks.conftest import MotoConsumer, Script, Task
@@ -385,6 +385,7 @@ def test_an_alias_goes_back_with_its_weights(do: Task, script: Script, moto_cons
         before=before,
         endpoint_name="harbour-0",
         prompt="What?",
+        serving=SERVING,
     )
     assert moto_consumer.alias() != there
     nothing_there(script)

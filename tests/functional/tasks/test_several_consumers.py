@@ -35,7 +35,7 @@ from tests.functional.tasks.test_consumer_switch import (
 )
 from tests.functional.tasks.test_plan_deployment import DEFAULTS, EXECUTION
 from tests.functional.tasks.test_roll_back import nothing_there, results
-from tests.plans import a_checked_upload
+from tests.plans import SERVING, a_checked_upload
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
@@ -122,7 +122,8 @@ def step(
 ) -> dict[str, Any]:
     """Run ShiftConsumer or UpdateConsumer."""
     event = {"consumers": asked, "before": before, "endpoint_name": "harbour-0", "prompt": "What?"}
-    return do(name, two.clients, **event)
+    more = {"serving": SERVING} if name == "UpdateConsumer" else {}
+    return do(name, two.clients, **event, **more)
 
 
 def undo(do: Task, two: Two, before: dict[str, Any]) -> dict[str, Any]:
@@ -243,7 +244,7 @@ def test_an_update_in_progress_does_not_hold_up_the_next(do: Task, script: Scrip
     event = {"consumers": [CONSUMER, REPORTS], "before": before, "endpoint_name": "harbour-0", "prompt": "?"}
 
     with pytest.raises(ConsumerBusy):
-        do("UpdateConsumer", script.clients, **event)
+        do("UpdateConsumer", script.clients, **event, serving=SERVING)
 
 
 # ------------------------------------------------------------------------ in steps

@@ -131,6 +131,7 @@ class World:
         self.sagemaker, self.executions, self.consumer = Account(), Executions(), consumer
         self.published: list[str] = []
         self.cloudwatch = Alarms()
+        self.parameters = Parameters()
         self.logs = consumer.clients.logs
         self.scaling = AutoScaling(self.sagemaker)
         self.clients: Any = SimpleNamespace(
@@ -141,6 +142,7 @@ class World:
             logs=self.logs,
             autoscaling=self.scaling,
             s3=s3,
+            ssm=self.parameters,
             sns=SimpleNamespace(publish=lambda **request: self.published.append(request["Message"])),
         )
 
@@ -190,6 +192,39 @@ class Alarms(Paginated):
         """Delete."""
         for name in request["AlarmNames"]:
             del self.tags[name]
+
+
+class Parameters(Paginated):
+    """Parameters that were set long ago, and what each names."""
+
+    def __init__(self) -> None:
+        self.named: dict[str, str] = {}
+        self.denied = False
+        self.meanwhile: dict[str, str] = {}
+        """What somebody lets them name after they were listed."""
+
+    def get_parameters_by_path(self, **request: Any) -> dict[str, Any]:
+        """Return those below a path."""
+        if self.denied:
+            told = {"Error": {"Code": "AccessDeniedException", "Message": "no listing"}}
+            raise ClientError(told, "GetParametersByPath")  # type: ignore[arg-type]
+        assert request["Recursive"]
+        found = [name for name in self.named if name.startswith(f"{request['Path']}/")]
+        moment = {"LastModifiedDate": LONG_AGO}
+        return {
+            "Parameters": [
+                {"Name": name, "Value": self.named[name], "ARN": f"arn:{name}", **moment} for name in found
+            ]
+        }
+
+    def get_parameter(self, **request: Any) -> dict[str, Any]:
+        """Return one."""
+        self.named |= self.meanwhile
+        return {"Parameter": {"Value": self.named[request["Name"]], "Version": 1}}
+
+    def delete_parameter(self, **request: Any) -> None:
+        """Delete one."""
+        del self.named[request["Name"]]
 
 
 @pytest.fixture
@@ -386,6 +421,59 @@ def test_what_a_consumer_names_stays(world: World, where: str) -> None:
         world.consumer.set({})
 
     assert "FALLBACK of assistant" in reasons(world.sweep(), LEFT)
+
+
+PARAMETER = "/sealift/sealift/harbour/endpoint"
+
+
+def test_what_a_parameter_names_stays_and_the_parameter_with_it(world: World) -> None:
+    """Somebody finds the endpoint by it, also that of a deployment that never turned out good."""
+    world.parameters.named = {PARAMETER: LEFT}
+
+    result = world.sweep()
+
+    assert f"parameter {PARAMETER} names it" in reasons(result, LEFT)
+    assert outcomes(result, PARAMETER) == {"parameter": "kept"}
+    assert f"endpoint {LEFT} is there" in reasons(result, PARAMETER)
+    assert LEFT in world.sagemaker.endpoints
+
+
+def test_a_parameter_that_names_what_is_gone_is_deleted(world: World) -> None:
+    """Of this stack, and of this form: another stack's and somebody's own stay."""
+    others = ["/sealift/other/harbour/endpoint", "/sealift/sealift/harbour/prompt", "/sealift/sealift/x"]
+    world.parameters.named = dict.fromkeys([PARAMETER, *others], "harbour-00000000000f")
+
+    result = world.sweep()
+
+    assert outcomes(result, PARAMETER) == {"parameter": "deleted"}
+    assert list(world.parameters.named) == others
+
+
+def test_while_a_deployment_runs_no_parameter_is_deleted(world: World) -> None:
+    """It may be about to let it name its endpoint."""
+    world.parameters.named = {PARAMETER: "harbour-00000000000f"}
+    world.executions.running = {f"{EXECUTION}other": "{}"}
+
+    assert outcomes(world.sweep(), PARAMETER) == {"parameter": "kept"}
+
+
+def test_a_parameter_that_was_moved_since_it_was_seen_is_left(world: World) -> None:
+    """It names what serves by now."""
+    world.parameters.named = {PARAMETER: "harbour-00000000000f"}
+    world.parameters.meanwhile = {PARAMETER: SERVING}
+
+    assert outcomes(world.sweep(), PARAMETER) == {"parameter": "failed"}
+    assert world.parameters.named == {PARAMETER: SERVING}
+
+
+def test_where_parameters_cannot_be_seen_no_endpoint_is_deleted(world: World) -> None:
+    """One may name it."""
+    world.parameters.denied = True
+
+    result = world.sweep()
+
+    assert set(result["counts"]) == {"kept"}
+    assert "not every parameter could be looked at: no listing" in reasons(result, LEFT)
 
 
 def test_what_a_deployment_is_being_started_again_from_stays(world: World) -> None:

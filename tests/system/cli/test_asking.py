@@ -138,7 +138,16 @@ def test_what_is_printed_to_paste_asks_the_service(
     deployed(deployments, archive, "quay", **fields)
     _, out, _ = sealift("connect", "quay", "--json")
     found = {one["name"]: one["code"] for one in json.loads(out)["snippets"]}
-    assert set(found) == {"boto3", "openai", "langchain", "litellm", "openai-proxy", "curl", "lambda"}
+    assert set(found) == {
+        "boto3",
+        "parameter",
+        "openai",
+        "langchain",
+        "litellm",
+        "openai-proxy",
+        "curl",
+        "lambda",
+    }
     assert ("openai/v1" in found["openai"]) is bool(fields)
 
     status, out, _ = sealift("status", "quay")
@@ -154,6 +163,7 @@ def test_what_is_printed_to_paste_asks_the_service(
     keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "PATH": os.environ["PATH"]}
     for command in (
         [sys.executable, "-c", found["boto3"]],
+        [sys.executable, "-c", found["parameter"]],
         [sys.executable, "-c", found["in short"]],
         ["bash", "-euo", "pipefail", "-c", found["curl"]],
     ):

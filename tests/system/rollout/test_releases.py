@@ -222,6 +222,11 @@ def test_a_state_that_is_entered_again_with_the_same_data_comes_to_the_same(
             "before": results["read_consumer"],
             "endpoint_name": plan["names"]["endpoint"],
             "prompt": PROMPT,
+            "serving": {
+                "service": plan["service"],
+                "execution": plan["execution"],
+                "since": "2026-01-02T03:04:05Z",
+            },
         },
         "RetirePrevious": {"plan": plan, "now": "2026-01-02T03:04:05.000Z"},
         "RestoreCapacity": {"plan": plan},

@@ -109,6 +109,23 @@ def _deploy_with_a_gate(deployments: Deployments, archive: Path) -> None:
     _empty(deployments.cloud)
 
 
+def _leave_a_broken_one(deployments: Deployments, model: Path, folder: Path) -> None:
+    """An endpoint that failed and could not be deleted: the next deployment of the same archive deletes it."""
+    broken = folder / "broken.tar.gz"
+    pack(model, broken, code={"code/inference.py": b"import os\nos._exit(3)\n"})
+    deployments.fail("sagemaker.DeleteEndpoint=AccessDeniedException")
+    first = deployments.upload(broken, "broken", settings(code="archive", consumer=None))
+    _failed(first, "EndpointFailed")
+    deployments.fail()
+    where = {
+        name: first.results["check_archive"]["archive"][name] for name in ("bucket", "key", "version_id")
+    }
+    again = deployments.start(
+        {**settings(code="archive", consumer=None), "archive": where, "service": "broken"}
+    )
+    _failed(again, "EndpointFailed")
+
+
 def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, folder: Path) -> None:
     cloud = deployments.cloud
     live = Live(deployments)
@@ -146,20 +163,7 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
         deployments.upload(archive, "steady", settings(strategy="in_place", smoke_test=WRONG)),
         "SmokeTestFailed",
     )
-    # An endpoint that failed and could not be deleted: the next deployment of the same archive deletes it.
-    broken = folder / "broken.tar.gz"
-    pack(model, broken, code={"code/inference.py": b"import os\nos._exit(3)\n"})
-    deployments.fail("sagemaker.DeleteEndpoint=AccessDeniedException")
-    first = deployments.upload(broken, "broken", settings(code="archive", consumer=None))
-    _failed(first, "EndpointFailed")
-    deployments.fail()
-    where = {
-        name: first.results["check_archive"]["archive"][name] for name in ("bucket", "key", "version_id")
-    }
-    again = deployments.start(
-        {**settings(code="archive", consumer=None), "archive": where, "service": "broken"}
-    )
-    _failed(again, "EndpointFailed")
+    _leave_a_broken_one(deployments, model, folder)
     # A rewritten archive whose upload breaks off is aborted.
     bundle = BytesIO()
     with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as zipped:
@@ -188,6 +192,7 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
         Bucket=deployments.bucket, Key="models/split/model-00001-of-00002.gguf", Body=b"GGUF"
     )
     _inherit(deployments, archive)
+    _put_parameters_back(deployments, archive)
     _sweep(deployments, archive, unhappy)
     _hold_in_images(deployments, archive, model)
     # SageMaker looks, as the endpoint's role, for an archive that is not there.
@@ -211,6 +216,25 @@ def _scaled(**more: Any) -> dict[str, Any]:
     }
 
 
+def _put_parameters_back(deployments: Deployments, archive: Path) -> None:
+    """Let a switch fail after the parameter was moved, and after it was made: it is put back, or deleted."""
+    cloud = deployments.cloud
+    _empty(cloud)
+    name, asked = naming.endpoint_parameter(STACK, "named"), settings(consumer=None)
+    by_hand = "somebodys"
+    cloud.clients.ssm.put_parameter(Name=name, Value=by_hand, Type="String")
+    unmarked = Fault("ssm", "AddTagsToResource", "AccessDenied", caller=cloud.physical_id("UpdateConsumer"))
+    cloud.faults.replace([unmarked])
+    _failed(deployments.upload(archive, "named", asked), "AccessDenied")
+    assert cloud.clients.ssm.get_parameter(Name=name)["Parameter"]["Value"] == by_hand
+    cloud.clients.ssm.delete_parameter(Name=name)
+    cloud.faults.replace([unmarked, Fault("ssm", "PutParameter", "AnswerLost", times=1)])
+    _failed(deployments.upload(archive, "named", asked), "AccessDenied")
+    with pytest.raises(ClientError, match="ParameterNotFound"):
+        cloud.clients.ssm.get_parameter(Name=name)
+    deployments.fail()
+
+
 def _sweep(deployments: Deployments, archive: Path, consumer: dict[str, Any]) -> None:
     """Leave whatever a failed deployment can leave, and let the sweeper take it away, its archive half a day later."""
     cloud = deployments.cloud
@@ -223,8 +247,10 @@ def _sweep(deployments: Deployments, archive: Path, consumer: dict[str, Any]) ->
     deployments.fail()
     live.remove()
     (name,) = deployments.resources()["endpoints"]
+    parameter = naming.endpoint_parameter(STACK, "gone")
+    cloud.clients.ssm.put_parameter(Name=parameter, Value="gone-0123456789ab", Type="String")
     first = _swept(cloud, timedelta(minutes=1))
-    assert ("endpoint", name) in first, first
+    assert {("endpoint", name), ("parameter", parameter)} <= set(first), first
     _await_none(deployments)
     second = _swept(cloud, timedelta(minutes=2))
     assert {kind for kind, _ in second} >= {"endpoint configuration", "model", "alarm", "version"}, second

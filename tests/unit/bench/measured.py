@@ -12,7 +12,7 @@ from pipeline.bench.results import BenchDocument
 from pipeline.bench.samples import FailedCall, Round, Sample
 from pipeline.bench.sweep import Sweep
 from pipeline.bench.targets import LoadTarget
-from pipeline.client.service_endpoint import ServiceEndpoint
+from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.sizing import pricing
 from pipeline.sizing.hourly_costs import Cost
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.bench import targets
-from pipeline.client.service_endpoint import ServiceEndpoint
+from pipeline.client.endpoint import ServiceEndpoint
 
 ENDPOINT = ServiceEndpoint("demo", "demo-1", streams=False)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.client import service_endpoint
+from pipeline.rollout import releases
 from pipeline.rollout.releases import Release
 
 
@@ -51,4 +51,4 @@ def test_the_endpoint_that_serves_is_chosen(
     found: list[Release], called: set[str], chosen: Release | None
 ) -> None:
     """As `sealift status` calls it."""
-    assert service_endpoint.choose(found, called) == chosen
+    assert releases.choose(found, called) == chosen

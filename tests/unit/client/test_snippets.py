@@ -19,21 +19,22 @@ LOCAL = "http://127.0.0.1:5055"
 @pytest.mark.parametrize("form", questions.FORMS)
 def test_each_piece_is_whole(form: str, streams: bool, runtime: str) -> None:
     """Python parses, and names are filled in; a URL is told only where the SDKs would not find it."""
-    endpoint = ServiceEndpoint("harbor", "harbor-1", streams, form)
+    endpoint = ServiceEndpoint("harbor", "harbor-1", streams, form, "/sealift/s/harbor/endpoint")
 
     found = {one.name: one for one in snippets.of(endpoint, "eu-west-1", runtime)}
 
     chats = {"openai", "langchain", "litellm"} if form == questions.MESSAGES else set()
     by_proxy = {"openai-proxy"} if form != questions.QUERY else set()
-    assert set(found) == {"boto3", "curl", "lambda"} | chats | by_proxy
+    assert set(found) == {"boto3", "parameter", "curl", "lambda"} | chats | by_proxy
+    by_itself = {"parameter": "/sealift/s/harbor/endpoint", "openai-proxy": "harbor"}
     for one in found.values():
-        # By the proxy a service is called by its own name.
-        assert ("harbor-1" in one.code) is (one.name != "openai-proxy")
-        assert "harbor" in one.code
+        assert by_itself.get(one.name, "harbor-1") in one.code
+        assert ("harbor-1" in one.code) is (one.name not in by_itself)
         if one.language == "python":
             ast.parse(one.code)
             assert "$" not in one.code
-    assert ("endpoint_url=" in found["boto3"].code) is (runtime == LOCAL)
+    for name in ("boto3", "parameter"):
+        assert ("endpoint_url=" in found[name].code) is (runtime == LOCAL)
     if chats:
         assert ("/openai/v1" in found["openai"].code) is streams
         assert ("/openai/v1" in found["langchain"].code) is streams

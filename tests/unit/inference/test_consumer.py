@@ -8,10 +8,19 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
-from examples.consumer.handler import CONFIG, ConsumerError, ask, handler
+from examples.consumer.handler import (
+    CONFIG,
+    KEPT_S,
+    ConsumerError,
+    NameByParameter,
+    ask,
+    ask_by_parameter,
+    handler,
+)
 from inference import sealift_log
 
 COMPLETION = {
@@ -211,10 +220,84 @@ def test_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first deployment the consumer says what it waits for."""
     monkeypatch.delenv("ENDPOINT_NAME", raising=False)
 
-    with pytest.raises(ConsumerError, match="'ENDPOINT_NAME' is not set; wanted an endpoint's name"):
+    with pytest.raises(ConsumerError, match="'ENDPOINT_NAME' and 'ENDPOINT_PARAMETER' is set; wanted an"):
         handler({"prompt": "a"}, None)
 
 
 def test_client_outlasts_the_container() -> None:
     """The SDK waits longer than the 60 s that SageMaker gives the container."""
     assert CONFIG.read_timeout >= 70  # type: ignore[attr-defined]
+
+
+class Parameters:
+    """SSM with one parameter, which counts how often it is read."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+        self.reads = 0
+        self.refused = False
+
+    def get_parameter(self, **asked: str) -> dict[str, Any]:
+        """Return what it names now."""
+        assert asked == {"Name": "/sealift/s/harbour/endpoint"}
+        self.reads += 1
+        if self.refused:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate"}}, "GetParameter")
+        return {"Parameter": {"Value": self.names[0] if len(self.names) == 1 else self.names.pop(0)}}
+
+
+def _named(parameters: Parameters, times: list[float]) -> NameByParameter:
+    return NameByParameter(parameters, "/sealift/s/harbour/endpoint", lambda: times[0])
+
+
+def test_a_name_that_was_read_is_kept_for_a_while() -> None:
+    """A parameter is read a few times a minute, however often the function is called."""
+    parameters, now = Parameters("harbour-1", "harbour-2"), [100.0]
+    name = _named(parameters, now)
+
+    assert [name.get(), name.get()] == ["harbour-1", "harbour-1"]
+    now[0] += KEPT_S - 0.1
+    assert name.get() == "harbour-1"
+    now[0] += 0.1
+    assert (name.get(), parameters.reads) == ("harbour-2", 2)
+
+
+def test_an_old_name_is_better_than_none() -> None:
+    """When the parameter cannot be read; where none was ever read there is nothing to call."""
+    parameters, now = Parameters("harbour-1"), [0.0]
+    name = _named(parameters, now)
+    parameters.refused = True
+    with pytest.raises(ConsumerError, match=r"parameter '/sealift/s/harbour/endpoint': .*Rate"):
+        name.get()
+    parameters.refused = False
+    name.get()
+    parameters.refused, now[0] = True, KEPT_S
+
+    assert name.get() == "harbour-1"
+    with pytest.raises(ConsumerError):
+        name.get(anew=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "again"),
+    [
+        pytest.param("ValidationError", "Endpoint harbour-1 of account 1 not found.", True, id="gone"),
+        pytest.param("ValidationError", "something else", False, id="refused"),
+        pytest.param("ModelError", "not found", False, id="the model's own words"),
+    ],
+)
+def test_an_endpoint_that_is_gone_is_looked_for_anew(*, code: str, message: str, again: bool) -> None:
+    """Within the time for which a name is kept the service may be switched, and what served before deleted."""
+    parameters, client = Parameters("harbour-1", "harbour-2"), _client()
+    answer = json.dumps(CHAT).encode()
+    with Stubber(client) as stubber:
+        stubber.add_client_error("invoke_endpoint", code, message)
+        if again:
+            body = {"Body": StreamingBody(io.BytesIO(answer), len(answer))}
+            stubber.add_response("invoke_endpoint", body)
+            asked = ask_by_parameter(client, _named(parameters, [0.0]), {"prompt": "What?"})
+            assert asked["endpoint_name"] == "harbour-2"
+        else:
+            with pytest.raises(ConsumerError):
+                ask_by_parameter(client, _named(parameters, [0.0]), {"prompt": "What?"})
+    assert parameters.reads == 1 + again

@@ -33,15 +33,14 @@ PATH = (
     "EndpointReady",
     "SmokeTest",
     "MonitorEndpoint",
-    "HasConsumer",
     "ReadConsumer",
     "UpdateConsumer",
     "RetirePrevious",
     "RestoreCapacity",
     "NotifySuccess",
 )
-CREATED, POLLED, CHOSEN = 8, 10, 14
-"""How many states there are up to CreateEndpoint, up to PollEndpoint, and up to HasConsumer."""
+CREATED, POLLED, CHOSEN = 8, 10, 13
+"""How many states there are up to CreateEndpoint, up to PollEndpoint, and up to MonitorEndpoint."""
 RESULTS: dict[str, Any] = {
     "check_archive": {
         "archive": {
@@ -251,11 +250,13 @@ def test_every_one_of_several_consumers_is_named() -> None:
         "shift_consumer": {"consumers": shifted, "looks": 2, "interval_s": 30},
         "update_consumer": {"consumers": [one, other]},
     }
+    results["update_consumer"]["parameter"] = "/sealift/s/harbour/endpoint"
     told = {line.text: line.evidence for line in stands(*PATH, status="SUCCEEDED", results=results)}
 
     assert told["consumer Lambda updated"] == (
         "ENDPOINT_NAME of assistant: not set -> harbour-0, ENDPOINT_NAME of reports: harbour-9 -> harbour-0; "
-        "10% of the calls of assistant:live, 50% of the calls of reports:stable first, quiet for 60 s"
+        "10% of the calls of assistant:live, 50% of the calls of reports:stable first, quiet for 60 s; "
+        "parameter /sealift/s/harbour/endpoint names it"
     )
     assert (
         told["end-to-end functionality tested"]
@@ -265,14 +266,8 @@ def test_every_one_of_several_consumers_is_named() -> None:
 
 def test_without_a_consumer_its_lines_are_skipped() -> None:
     """A deployment without a consumer is complete, and does not claim what it did not do."""
-    found = stands(
-        *PATH[:CHOSEN],
-        "RetirePrevious",
-        "RestoreCapacity",
-        "NotifySuccess",
-        "DeploymentSucceeded",
-        status="SUCCEEDED",
-    )
+    results = {**RESULTS, "update_consumer": {"consumers": [], "parameter": "/sealift/s/harbour/endpoint"}}
+    found = stands(*PATH, "DeploymentSucceeded", status="SUCCEEDED", results=results)
 
     assert [line.mark for line in found] == [Mark.DONE] * 14 + [Mark.SKIPPED] * 2 + [Mark.DONE] * 2
     assert [line.evidence for line in found[-4:-2]] == ["no consumer was named"] * 2
@@ -422,7 +417,7 @@ GATED = {**RESULTS, "plan_deployment": {**RESULTS["plan_deployment"], "quality":
 def test_a_quality_gate_has_a_line_where_there_is_one(done: tuple[str, ...], more: bool, mark: Mark) -> None:
     """It is through when the last case was asked; a deployment without a gate has no such line."""
     told = {"more": more, "told": "2 of 2 cases passed"}
-    path = (*PATH[: PATH.index("HasConsumer")], *done)
+    path = (*PATH[: PATH.index("ReadConsumer")], *done)
     found = stands(*path, results={**GATED, "evaluate_quality": told})
     (line,) = [line for line in found if line.text == "quality gate passed"]
 

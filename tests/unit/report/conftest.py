@@ -228,7 +228,7 @@ def story(results: dict[str, Any]) -> Story:
 def succeeded(story: Story) -> ReportFacts:
     """A deployment that went well, after two retries and five looks."""
     story.state("SmokeTest", took=13.0)
-    story.states("MonitorEndpoint", "HasConsumer", "ReadConsumer", "HasCanary", "UpdateConsumer")
+    story.states("MonitorEndpoint", "ReadConsumer", "HasCanary", "UpdateConsumer")
     story.states("RetirePrevious", "RestoreCapacity", "NotifySuccess")
     return story.states("DeploymentSucceeded").ended("SUCCEEDED")
 

@@ -9,7 +9,7 @@ import pytest
 from local_cloud.faults import STATUSES
 from tools.matrix import cases, invariants, races, report
 from tools.matrix.cases import Case, Step
-from tools.matrix.invariants import Broken, Endpoint, Outcome, Snapshot
+from tools.matrix.invariants import Broken, Endpoint, Outcome, Parameter, Snapshot
 from tools.matrix.races import NEW, OLD, Race, Raced
 from tools.matrix.world import Result
 
@@ -214,6 +214,54 @@ def test_the_report_counts_and_names() -> None:
 # ------------------------------------------------------------------------- races
 
 RACE = Race(1, "race", earlier=True, events=((0.0, NEW), (0.3, OLD), (0.0, NEW)), wrong=(), pause_s=0.02)
+NAME = "/sealift/s/x/endpoint"
+THEN = {NAME: Parameter("old", (("sealift:service", "x"),))}
+NOW = {NAME: Parameter("new", (("sealift:service", "x"),))}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "before", "after", "broken"),
+    [
+        pytest.param(replace(GOOD, parameter=NAME), THEN, NOW, [], id="moved"),
+        pytest.param(replace(GOOD, parameter=NAME), {}, NOW, [], id="made"),
+        pytest.param(replace(GOOD, parameter=NAME), THEN, THEN, ["parameter"], id="not moved"),
+        pytest.param(replace(GOOD, parameter=NAME), {}, {}, ["parameter"], id="not made"),
+        pytest.param(FAILED, THEN, THEN, [], id="as before"),
+        pytest.param(FAILED, {}, {}, [], id="none as before"),
+        pytest.param(FAILED, THEN, {NAME: Parameter("old", ())}, ["parameter"], id="other tags, untold"),
+        pytest.param(FAILED, THEN, NOW, ["parameter"], id="names what is gone"),
+        pytest.param(FAILED, THEN, {}, ["parameter"], id="gone"),
+        pytest.param(
+            replace(FAILED, cause=f"parameter {NAME} stays"),
+            THEN,
+            {NAME: Parameter("old", ())},
+            [],
+            id="other tags, told",
+        ),
+        pytest.param(
+            replace(FAILED, cause=f"parameter {NAME} stays"), THEN, NOW, ["parameter"], id="told, and gone"
+        ),
+    ],
+)
+def test_the_parameter_names_what_serves_or_is_as_before(
+    outcome: Outcome, before: dict[str, Parameter], after: dict[str, Parameter], broken: list[str]
+) -> None:
+    """Whatever failed; and what is told of it must serve."""
+    there = DEPLOYED if outcome.good else BEFORE
+
+    found = rules(outcome, replace(there, parameters=after), before=replace(BEFORE, parameters=before))
+
+    assert found == broken
+
+
+def test_a_repetition_lets_the_parameter_name_it() -> None:
+    """As a deployment does that goes well at once."""
+    outcome = replace(GOOD, parameter=NAME)
+
+    assert invariants.not_repeated(outcome, replace(DEPLOYED, parameters=NOW)) == []
+    assert len(invariants.not_repeated(outcome, replace(DEPLOYED, parameters=THEN))) == 1
+
+
 STOOD_DOWN = Outcome("FAILED", "Superseded", "a newer upload serves", endpoint="old-0")
 
 

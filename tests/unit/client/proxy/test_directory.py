@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.client.proxy.directory import FRESH_S, OLD_S, Age, ServiceDirectory, age
-from pipeline.client.service_endpoint import ServiceEndpoint
 from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 
 
