@@ -203,13 +203,13 @@ def _assembly(report: ArchiveReport, request: Request, bucket: str, clients: Cli
 
 
 def _evidence(report: ArchiveReport, bytes_read: int, container: str) -> CheckEvidence:
-    notes = (*([container] if container else ()), *report.notes)
-    return {
+    evidence: CheckEvidence = {
         "method": report.method,
         "bytes_read": bytes_read,
         "members": len(report.members),
-        "notes": [payload.cut(plain(note), _MOST_NOTE) for note in notes],
+        "notes": [payload.cut(plain(note), _MOST_NOTE) for note in report.notes],
     }
+    return {**evidence, "container": container} if container else evidence
 
 
 def _model(report: ArchiveReport) -> dict[str, Any]:
