@@ -142,6 +142,11 @@ def _deployment(one: DeploymentStatus, now: datetime) -> Iterator[str]:
             ago = span((now - datetime.fromisoformat(release.uploaded_at)).total_seconds())
             uploaded = f", uploaded {ago} ago"
         yield f"  {'':<11}archive s3://{one.archive.place}{version}, {size}{uploaded}"
+    if endpoint.image:
+        whose = f" ({endpoint.image.container})" if endpoint.image.container else ""
+        yield f"  {'':<11}image {endpoint.image.short}{whose}"
+        if endpoint.image.newer:
+            yield f"  {'':<11}its repository has a newer one, {endpoint.image.newer}: the next deployment may take it"
     quiet = sum(alarm.state != alarms.ALARM for alarm in one.alarms)
     yield f"  {'':<11}alarms: {quiet} quiet" if one.alarms else f"  {'':<11}alarms: none"
     for alarm in one.alarms:
@@ -163,6 +168,15 @@ def document(service: Service, now: datetime) -> dict[str, Any]:
                 "memory_mb": one.endpoint.memory_mb,
                 "max_concurrency": one.endpoint.max_concurrency,
                 "usd_per_hour": one.endpoint.cost.usd_per_hour if one.endpoint.cost else None,
+                "instance_type": one.endpoint.instance_type,
+                "image": {
+                    "uri": one.endpoint.image.uri,
+                    "digest": one.endpoint.image.digest,
+                    "container": one.endpoint.image.container,
+                    "newer": one.endpoint.image.newer or None,
+                }
+                if one.endpoint.image
+                else None,
                 "endpoint_config_name": one.endpoint.config,
                 "execution": one.release.execution if one.release else one.endpoint.execution,
                 "uploaded_at": (one.release.uploaded_at or None) if one.release else None,
