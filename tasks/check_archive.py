@@ -106,7 +106,7 @@ def run(event: Event, clients: Clients) -> Result:
                 "last_modified": source.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ"),
             },
             "model": _model(report),
-            "evidence": _evidence(report, source.bytes_read, served.note),
+            "evidence": _evidence(report, source.bytes_read, served),
             "assembly": _assembly(report, request, event["defaults"]["artifact_bucket"], clients),
         },
     )
@@ -172,7 +172,7 @@ def _bare(source: S3Source, rules: Rules, served: ContainerChoice, bucket: str, 
                 "parts": bare.described_parts(files),
             },
             "model": _model(report),
-            "evidence": _evidence(report, report.bytes_read, served.note),
+            "evidence": _evidence(report, report.bytes_read, served),
             "assembly": {
                 "way": "place",
                 "reason": "the files are handed over as they are",
@@ -202,14 +202,18 @@ def _assembly(report: ArchiveReport, request: Request, bucket: str, clients: Cli
     }
 
 
-def _evidence(report: ArchiveReport, bytes_read: int, container: str) -> CheckEvidence:
+def _evidence(report: ArchiveReport, bytes_read: int, served: ContainerChoice) -> CheckEvidence:
     evidence: CheckEvidence = {
         "method": report.method,
         "bytes_read": bytes_read,
         "members": len(report.members),
         "notes": [payload.cut(plain(note), _MOST_NOTE) for note in report.notes],
     }
-    return {**evidence, "container": container} if container else evidence
+    if served.note:
+        evidence["container"] = served.note
+    if served.image_bytes:
+        evidence["image_bytes"] = served.image_bytes
+    return evidence
 
 
 def _model(report: ArchiveReport) -> dict[str, Any]:

@@ -205,6 +205,7 @@ def plan(facts: PlanFacts) -> Plan:
                 [
                     *facts.remarks,
                     *plan_notes.notes(request, facts.model, facts.today, where),
+                    *plan_notes.image_notes(needed),
                     *hosted.notes,
                     *(needed.warnings if where == SERVERLESS else ()),
                 ]

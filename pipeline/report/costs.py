@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.sizing.pricing import Price, Prices
 
 REQUESTS: Final = 1000
+IMAGE_OF_ALL: Final = "Sealift's own image in ECR, for all deployments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,15 @@ class CostLine:
     """None: not known."""
     how: str
     """The reckoning, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image in the stack's repository."""
+
+    bytes: int
+    """As it is stored."""
+    holds_model: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,7 @@ def reckon(
     transitions: int,
     archive_bytes: int | None,
     alarms: int,
+    image: StoredImage | None = None,
 ) -> Costs:
     """Return what it costs.
 
@@ -69,6 +80,7 @@ def reckon(
         transitions: the execution's state transitions.
         archive_bytes: of the deployed archive.
         alarms: how many the endpoint has.
+        image: the one in the stack's repository that the endpoint runs; None where it runs another.
     """
     used: list[Price] = []
 
@@ -94,6 +106,9 @@ def reckon(
         idle.append(
             _times("its archive in S3", archive_bytes / GB, "GB", price("storage_gb_month"), digits=3)
         )
+    if image is not None:
+        what = "its image in ECR, which holds the model" if image.holds_model else IMAGE_OF_ALL
+        idle.append(_times(what, image.bytes / GB, "GB", price("image_gb_month"), digits=3))
     if alarms:
         idle.append(_times("its alarms", alarms, "alarms", price("alarm_month")))
     deployment = (_times("the workflow", transitions, "state transitions", price("state_transition")),)

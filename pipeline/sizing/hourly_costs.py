@@ -1,6 +1,6 @@
 """What an endpoint costs while nobody calls it: a pure function of what DescribeEndpoint says and of its configuration.
 
-Owns that sum and the words for it. Refuses to guess: a type without a known price has none here. Storage volumes, data
+Owns that sum and the words for it, and for what an image costs. Refuses to guess: a type without a known price has none here. Storage volumes, data
 and the calls of a serverless endpoint are not in it.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.sizing import instance_types
+from pipeline.limits import GB
+from pipeline.sizing import instance_types, pricing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,6 +74,16 @@ def price(instance_type: str, count: int, usd_per_hour: float) -> str:
     """Return in words what instances cost."""
     total = count * usd_per_hour
     return f"{count} x {instance_type}, ${total:g} an hour, ${total * HOURS_A_MONTH:,.0f} a month"
+
+
+def image_a_month(stored_bytes: int) -> str:
+    """Return in words what an image costs in ECR, at the price of us-east-1.
+
+    Args:
+        stored_bytes: of its layers, compressed.
+    """
+    price = pricing.LISTED.items["image_gb_month"].usd[pricing.HOME]
+    return f"{stored_bytes / GB:.3g} GB in ECR, ${stored_bytes / GB * price:.2g} a month"
 
 
 def _provisioned(variant: Mapping[str, Any]) -> int:

@@ -313,6 +313,7 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
     choice = planned.choose(request, archive, model, artifact_choice.assumed_below(request))
     needs = () if _only_instances(request) else container_needs.compare(request, archive, model)
     said = plan_notes.notes(request, model, today, choice.hosting)
+    said += plan_notes.image_notes(choice.needed)
     said += plan_notes.instance_notes(request, choice.needed, choice.offers)
     said += choice.needed.warnings if choice.hosting == SERVERLESS else ()
     return PlanShown(report, request, choice, (*notes, *said), needs)

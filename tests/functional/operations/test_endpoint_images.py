@@ -87,7 +87,9 @@ def test_an_image_is_told_in_short(uri: str, repository: str, short: str) -> Non
     ("its", "ours", "newer"),
     [
         pytest.param((OLD, PUSHED), (NEW, PUSHED + timedelta(days=1)), TAG, id="pushed later"),
-        pytest.param((OLD, PUSHED), (NEW, PUSHED - timedelta(days=1)), "", id="an older version's program asks"),
+        pytest.param(
+            (OLD, PUSHED), (NEW, PUSHED - timedelta(days=1)), "", id="an older version's program asks"
+        ),
         pytest.param((OLD, PUSHED), (NEW, PUSHED), "", id="at the same time"),
         pytest.param((OLD, PUSHED), (OLD, PUSHED), "", id="the same"),
         pytest.param(None, (NEW, PUSHED), TAG, id="its own is gone"),
