@@ -96,10 +96,8 @@ def image_notes(needed: fit.Fit) -> tuple[str, ...]:
     stored = artifact_choice.stored_bytes(needed)
     if stored is None:
         return ()
-    return (
-        f"the image that holds the model takes {hourly_costs.image_a_month(stored)}, "
-        "until no deployment has it any more",
-    )
+    price = hourly_costs.image_a_month(stored)
+    return (f"the image that holds the model takes {price}, until no deployment has it any more",)
 
 
 def instance_notes(

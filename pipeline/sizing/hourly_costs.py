@@ -1,7 +1,7 @@
 """What an endpoint costs while nobody calls it: a pure function of what DescribeEndpoint says and of its configuration.
 
-Owns that sum and the words for it, and for what an image costs. Refuses to guess: a type without a known price has none here. Storage volumes, data
-and the calls of a serverless endpoint are not in it.
+Owns that sum and the words for it, and for what an image costs. Refuses to guess: a type without a known price has none
+here. Storage volumes, data and the calls of a serverless endpoint are not in it.
 """
 
 from __future__ import annotations

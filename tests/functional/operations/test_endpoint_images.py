@@ -27,10 +27,10 @@ class Registry:
         self.asked: list[str] = []
         self._images, self._failure = images, failure
 
-    def describe_images(self, *, imageIds: list[dict[str, str]], **where: str) -> dict[str, Any]:
+    def describe_images(self, **request: Any) -> dict[str, Any]:
         """Return the one image that is asked for."""
-        assert where == {"registryId": "123456789012", "repositoryName": "sealift-images"}
-        (which,) = (value for one in imageIds for value in one.values())
+        (which,) = (value for one in request.pop("imageIds") for value in one.values())
+        assert request == {"registryId": "123456789012", "repositoryName": "sealift-images"}
         self.asked.append(which)
         if self._failure or which not in self._images:
             raise ClientError(
