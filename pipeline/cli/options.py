@@ -478,6 +478,14 @@ class LsOptions(StackedOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PricesOptions(StackedOptions):
+    """Of `sealift prices`."""
+
+    refresh: bool = _flag("--refresh", "ask AWS's price list, and keep what it says here and in the stack")
+    stack: str | None = _stack(help="the stack whose workflow is to have it too (default: sealift)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class HistoryOptions(StackedOptions):
     """Of `sealift history`."""
 

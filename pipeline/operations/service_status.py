@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.operations.endpoint_images import EndpointImage
     from pipeline.operations.executions import ExecutionSummary
     from pipeline.rollout.releases import Consumer, Release
+    from pipeline.sizing.instance_types import ListedPrice
 
     R = TypeVar("R")
 
@@ -284,23 +285,31 @@ def _role(
 # -- reading
 
 
-def read(clients: Clients, *, stack: str | None, service: str | None) -> StatusFacts:
+def read(
+    clients: Clients,
+    *,
+    stack: str | None,
+    service: str | None,
+    prices: Mapping[str, ListedPrice] = instance_types.LISTED,
+) -> StatusFacts:
     """Return what there is.
 
     Args:
         clients: of the account.
         stack: whose executions made it; None for any.
         service: the only one that is read; None for all.
+        prices: of instances, by type.
     """
     account = account_scan.scan(clients, replace(SCOPE, stack=stack, service=service))
-    return _Reader(clients, account).facts(stack, service)
+    return _Reader(clients, account, prices).facts(stack, service)
 
 
 class _Reader:
     """What the scan does not have: costs, running executions, what consumers call, alarms and sizes of uploads."""
 
-    def __init__(self, clients: Clients, account: Account) -> None:
+    def __init__(self, clients: Clients, account: Account, prices: Mapping[str, ListedPrice]) -> None:
         self._clients = clients
+        self._prices = prices
         self._account = account
         self._unseen = [*account.unseen.values()]
         self._unseen += [
@@ -371,7 +380,7 @@ class _Reader:
         if all("CurrentServerlessConfig" in one for one in variants):
             return summarize(made, found, hourly_costs.per_hour(variants))
         configured = self._configured(made.name, found)
-        cost = hourly_costs.per_hour(variants, configured) if configured else None
+        cost = hourly_costs.per_hour(variants, configured, self._prices) if configured else None
         return summarize(made, found, cost, next((one.get("InstanceType") for one in configured), None))
 
     def _configured(self, name: str, found: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -15,7 +15,7 @@ from pipeline.sizing import instance_types, pricing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pipeline.sizing.instance_types import Instance
+    from pipeline.sizing.instance_types import ListedPrice
 
 HOURS_A_MONTH = 730
 
@@ -33,7 +33,7 @@ class Cost:
 def per_hour(
     variants: Iterable[Mapping[str, Any]],
     configured: Iterable[Mapping[str, Any]] = (),
-    known: Iterable[Instance] = instance_types.TABLE,
+    prices: Mapping[str, ListedPrice] = instance_types.LISTED,
 ) -> Cost:
     """Return what an endpoint's variants cost an hour.
 
@@ -41,10 +41,9 @@ def per_hour(
         variants: ProductionVariants of DescribeEndpoint, which say how many instances run now, or of
             DescribeEndpointConfig, which say of which type.
         configured: ProductionVariants of DescribeEndpointConfig, where `variants` are DescribeEndpoint's.
-        known: the types with their prices.
+        prices: of one instance and hour, by type.
     """
     types = {one["VariantName"]: one for one in configured}
-    table = tuple(known)
     total: float | None = 0.0
     words = []
     for variant in variants:
@@ -60,7 +59,7 @@ def per_hour(
             total = None if provisioned else total
             continue
         count = details.get("CurrentInstanceCount", details.get("InitialInstanceCount", 0))
-        found = instance_types.find(name, table)
+        found = prices.get(name)
         if found is None:
             total = None
             words.append(f"{count} x {name}, price not known")

@@ -30,6 +30,7 @@ from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem, SealiftError
 from pipeline.hosting import ARCHIVE_ARTIFACT, IMAGE_ARTIFACT, IN_PLACE, INSTANCE, SERVERLESS
 from pipeline.limits import MiB
+from pipeline.operations import price_list
 from pipeline.planning import (
     archive_rules,
     artifact_choice,
@@ -46,7 +47,7 @@ from pipeline.rollout import own_image, sidecars
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from pipeline.archive.checks.report import ArchiveReport
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from pipeline.cli.options import PlanOptions
     from pipeline.gguf.header import GGUFHeader
     from pipeline.planning.container_needs import ContainerNeed
+    from pipeline.sizing.instance_types import ListedPrice
     from pipeline.state_data.plan_types import CapacityStep, Offer
     from pipeline.state_data.request_types import Request, StackDefaults
 
@@ -244,7 +246,8 @@ def plan_files(
             served = container_choice.choose(asked, own_image.wanted("", asked.instance_type))
         else:
             served = ContainerChoice(asked)
-        made = judge(files, served.request, datetime.now(UTC).date())
+        prices = price_list.known(settings.cache(), settings.region())
+        made = judge(files, served.request, datetime.now(UTC).date(), prices)
         return replace(made, notes=(*made.notes, *filter(None, (unseen, served.note))))
 
 
@@ -274,9 +277,14 @@ def _defaults(container: str, found: preflight.Stack | None) -> StackDefaults:
     }
 
 
-def judge(files: Sequence[Source], request: Request, today: date) -> PlanShown:
-    """Return the plan for an archive or a model's files, from the model's header."""
-    return decide(inspect_sources(files, request), request, today)
+def judge(
+    files: Sequence[Source],
+    request: Request,
+    today: date,
+    prices: Mapping[str, ListedPrice] | None = None,
+) -> PlanShown:
+    """Return the plan for an archive or a model's files, from the model's header; `prices` as `decide` takes them."""
+    return decide(inspect_sources(files, request), request, today, prices)
 
 
 def inspect_sources(files: Sequence[Source], request: Request) -> ArchiveReport:
@@ -295,8 +303,13 @@ def inspect_sources(files: Sequence[Source], request: Request) -> ArchiveReport:
     return checksum.misnamed(inspect(source, rules=rules, seek=True))
 
 
-def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
-    """Return the plan for what a first look has found."""
+def decide(
+    report: ArchiveReport,
+    request: Request,
+    today: date,
+    prices: Mapping[str, ListedPrice] | None = None,
+) -> PlanShown:
+    """Return the plan for what a first look has found; with `prices` of instances, by type, before the listed ones."""
     if report.model is None or report.model.header is None or _in_part(report):
         return PlanShown(report, request, None, ())
     model, extracted, notes = _whole(report, report.model.header)
@@ -310,7 +323,7 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
     if not report.complete and report.format == "tar.gz" and images.PROFILES[request.container].companions:
         notes += (_BEHIND,)
     archive = {"size": report.size, "extracted_bytes": extracted, "parts": bare}
-    choice = planned.choose(request, archive, model, artifact_choice.assumed_below(request))
+    choice = planned.choose(request, archive, model, artifact_choice.assumed_below(request), prices or {})
     needs = () if _only_instances(request) else container_needs.compare(request, archive, model)
     said = plan_notes.notes(request, model, today, choice.hosting)
     said += plan_notes.image_notes(choice.needed)

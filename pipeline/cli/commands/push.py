@@ -34,7 +34,7 @@ from pipeline.cli.screen import Progress, Screen, progress_text, rate_of
 from pipeline.errors import InvalidInput, PermanentError, Problem, SealiftError, ServiceUnavailable
 from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
-from pipeline.operations import executions
+from pipeline.operations import executions, price_list
 from pipeline.operations.waits import span
 from pipeline.planning import archive_rules, deployment_request, request_sources
 from pipeline.rollout import sidecars
@@ -289,7 +289,8 @@ def _name(asked: _Asked, hosting: str) -> str:
 
 def _fits(report: ArchiveReport, request: Request, to: _Told) -> bool:
     """Tell of the plan; return whether the workflow will go on with it, as far as was read of it."""
-    made = plan.decide(report, request, datetime.now(UTC).date())
+    prices = price_list.known(settings.cache(), settings.region())
+    made = plan.decide(report, request, datetime.now(UTC).date(), prices)
     if report.problems and (made.needed is None or made.fits):
         # Of the plan's own there is nothing to add: it cannot be made, or is about a model that is yet to be packed.
         _refused(report, to)

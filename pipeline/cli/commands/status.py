@@ -16,7 +16,7 @@ from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
 from pipeline.errors import SealiftError
 from pipeline.limits import MiB
-from pipeline.operations import executions, service_status
+from pipeline.operations import executions, price_list, service_status
 from pipeline.operations.service_status import Role
 from pipeline.planning import alarms
 from pipeline.rollout import own_image
@@ -41,7 +41,8 @@ def status(arguments: StatusOptions) -> int:
     clients = Clients(region=settings.region())
     screen.hint("looking ...")
     with service_errors.translated():
-        facts = service_status.read(clients, stack=arguments.stack, service=arguments.only)
+        prices = price_list.known(settings.cache(), settings.region())
+        facts = service_status.read(clients, stack=arguments.stack, service=arguments.only, prices=prices)
     image = None if arguments.stack is None or arguments.only else _image(clients, arguments.stack)
     services, now = service_status.arrange(facts), datetime.now(UTC)
     if arguments.json:
