@@ -218,7 +218,19 @@ class PlanOptions(AccountOptions):
         "unless only Sealift's own image can hold the model",
     )
     instance_type: str | None = _option(
-        "--instance-type", metavar="TYPE", help="instance type to plan for (default: the cheapest that holds)"
+        "--instance-type", metavar="TYPE", help="instance type to plan for (default: as --prefer says)"
+    )
+    prefer: str | None = _option(
+        "--prefer",
+        type=click.Choice(("cheapest", "fastest", "tokens-per-dollar")),
+        metavar="WHAT",
+        help="which instance type is taken: cheapest (default), fastest or tokens-per-dollar",
+    )
+    min_tokens_per_s: float | None = _option(
+        "--min-tokens-per-s",
+        type=float,
+        metavar="N",
+        help="tokens a second that an instance must be expected to generate",
     )
     stack: str | None = _stack(
         help="the stack whose container and image to plan with (default: none, and no account is asked)"

@@ -37,6 +37,7 @@ from pipeline.planning import (
     sizes,
 )
 from pipeline.sizing import fit, images, instance_choice, instance_types
+from pipeline.sizing.preference import Wish
 from pipeline.state_data.plan_types import (
     Asked,
     AskedInstances,
@@ -275,7 +276,7 @@ def choose(
     slots = model_settings.slots_asked(request)
     try:
         needed, offers = instance_choice.choose_slots(
-            str(model["path"]), needed, types, request.instance_type, slots
+            str(model["path"]), needed, types, request.instance_type, slots, _wish(request)
         )
     except ModelDoesNotFit as refusal:
         return HostingChoice(needed.with_slots(slots or 1), INSTANCE, fit.FitDecision(None, refusal.problems))
@@ -355,6 +356,10 @@ def table(
 ) -> tuple[instance_types.Instance, ...]:
     """Return the instance types that there are, those of the request's own among them."""
     return instance_types.table(map(_instance, request.instance_types), prices)
+
+
+def _wish(request: Request) -> Wish:
+    return Wish(request.prefer, request.min_tokens_per_s, request.answer_within_s)
 
 
 def _instance(own: RequestedInstanceType) -> instance_types.Instance:

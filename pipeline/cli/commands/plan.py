@@ -203,6 +203,8 @@ def plan(arguments: PlanOptions) -> int:
         "hosting": arguments.hosting,
         "artifact": arguments.artifact,
         "instance_type": arguments.instance_type,
+        "prefer": arguments.prefer,
+        "min_tokens_per_s": arguments.min_tokens_per_s,
     }
     try:
         made = plan_files(
@@ -375,6 +377,8 @@ _OPTIONS: Final = {
     "memory_mb": "--memory-mb",
     "inference.n_ctx": "--n-ctx",
     "instance_type": "--instance-type",
+    "prefer": "--prefer",
+    "min_tokens_per_s": "--min-tokens-per-s",
     "hosting": "--hosting",
     "artifact": "--artifact",
     "archive.key": "ARCHIVE",
