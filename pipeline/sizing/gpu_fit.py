@@ -69,7 +69,7 @@ class GpuSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class GpuPlacement:
     """What lies where on one instance, and how fast it answers."""
 
     name: str
@@ -111,7 +111,7 @@ class _Part:
 
 def place(
     shape: Shape, instance: InstanceFacts, settings: GpuSettings, *, host_reserve: int = 0
-) -> Placement | None:
+) -> GpuPlacement | None:
     """Return the placement of as many layers as the GPUs hold; None where they hold none, or the host not the rest.
 
     Args:
@@ -133,7 +133,7 @@ def place(
         if host + host_reserve > instance.memory_gib * GiB:
             return None
         speed = _speed(shape, _read(there, settings), _read(left, settings), instance, instance.gpu)
-        return Placement(
+        return GpuPlacement(
             name=instance.name,
             layers=layers,
             of_layers=len(parts),

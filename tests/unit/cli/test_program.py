@@ -48,7 +48,7 @@ def test_every_command_that_there_was_is_there() -> None:
     """Their names are public."""
     names = (
         "pack check plan deploy destroy push start watch status history logs rollback sweep report doctor settings "
-        "ask chat connect delete ls token completion local image"
+        "ask chat connect delete ls token completion local image prices"
     )
     assert sorted(program.program().commands) == sorted(names.split())
     assert {path[-1] for path in VERBS if path[0] == "local"} == {"run", "up"}

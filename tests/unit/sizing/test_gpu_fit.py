@@ -12,7 +12,7 @@ from benchmarks import shapes
 from benchmarks.shapes import ModelShape
 from pipeline.limits import GB, GiB, MiB
 from pipeline.sizing import gpu_fit, instance_types
-from pipeline.sizing.gpu_fit import GpuSettings, Placement
+from pipeline.sizing.gpu_fit import GpuSettings, GpuPlacement
 from pipeline.sizing.instance_types import Gpu, InstanceFacts
 from pipeline.sizing.layers import Layer
 from pipeline.sizing.llama_memory import Shape
@@ -28,13 +28,13 @@ def facts(name: str) -> InstanceFacts:
     return found
 
 
-def placed(model: ModelShape | Shape, name: str, n_ctx: int = 2048, **how: object) -> Placement | None:
+def placed(model: ModelShape | Shape, name: str, n_ctx: int = 2048, **how: object) -> GpuPlacement | None:
     """Place a model on a type."""
     shape = model if isinstance(model, Shape) else shape_of(model)
     return gpu_fit.place(shape, facts(name), GpuSettings(n_ctx, **how))  # type: ignore[arg-type]
 
 
-def whole(model: ModelShape | Shape, name: str, n_ctx: int = 2048, **how: object) -> Placement:
+def whole(model: ModelShape | Shape, name: str, n_ctx: int = 2048, **how: object) -> GpuPlacement:
     """Place a model on a type that holds all of it."""
     found = placed(model, name, n_ctx, **how)
     assert found is not None
