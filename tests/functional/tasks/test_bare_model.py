@@ -15,6 +15,7 @@ import gguf
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
 
 from benchmarks import shapes
 from examples.tiny_companions import write_tiny_lora, write_tiny_projector
@@ -22,6 +23,8 @@ from examples.tiny_gguf import write_tiny_gguf
 from pipeline import package_files
 from pipeline.aws.resource_tags import tag_value
 from pipeline.errors import ArchiveNotFound, InvalidArchive, InvalidInput, QuotaTooSmall
+from pipeline.sizing import live_prices
+from pipeline.sizing.live_prices import PriceFile
 from tests.functional.cli.test_plan_command import lengthened
 from tests.functional.tasks.test_plan_deployment import DEFAULTS, EXECUTION
 from tests.paginated import Paginated
@@ -466,6 +469,26 @@ def refused(limit: int) -> dict[str, str]:
     )
     cause = json.dumps({"errorType": "QuotaTooSmall", "errorMessage": text})
     return {"Error": "QuotaTooSmall", "Cause": cause}
+
+
+def test_prices_that_were_read_from_aws_decide(do: Task, script: Script, gemma: Path) -> None:
+    """What somebody's `sealift prices --refresh` has put into the artifact bucket, for the stack's region."""
+    clients: Any = SimpleNamespace(s3=SparseS3(gemma))
+    checked = do("CheckArchive", clients, input=document(**INSTANCE), defaults=DEFAULTS)
+    read = PriceFile("us-east-1", datetime(2026, 11, 30, tzinfo=UTC), {"ml.c5.9xlarge": 0.5})
+    body = json.dumps(read.to_json()).encode()
+    script.answers(
+        "s3",
+        "get_object",
+        {"Body": StreamingBody(BytesIO(body), len(body))},
+        {"Bucket": DEFAULTS["artifact_bucket"], "Key": live_prices.KEY},
+    )
+    script.account()
+
+    on = planned(do, script.clients, checked)["instances"]
+
+    assert (on["type"], on["usd_per_hour"]) == ("ml.c5.9xlarge", 0.5)
+    assert on["offers"][0]["price"] == "AWS's price list for us-east-1, read 2026-11-30"
 
 
 @pytest.fixture

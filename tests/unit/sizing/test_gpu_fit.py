@@ -12,7 +12,7 @@ from benchmarks import shapes
 from benchmarks.shapes import ModelShape
 from pipeline.limits import GB, GiB, MiB
 from pipeline.sizing import gpu_fit, instance_types
-from pipeline.sizing.gpu_fit import GpuSettings, GpuPlacement
+from pipeline.sizing.gpu_fit import GpuPlacement, GpuSettings
 from pipeline.sizing.instance_types import Gpu, InstanceFacts
 from pipeline.sizing.layers import Layer
 from pipeline.sizing.llama_memory import Shape
