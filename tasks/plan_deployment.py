@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypeAlias, TypedDict
 from pipeline import naming, settings
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import (
+    ARTIFACT_BUCKET,
     CONSUMER_VERSIONS,
     CONSUMERS,
     COUNTS_USAGE,
@@ -160,6 +161,11 @@ handler = lambda_handler.Task(
         ),
         FINDS_IMAGE,
         allow("s3:GetObject", on=PRICES, why="What `sealift prices --refresh` has put there, if anything."),
+        allow(
+            "s3:ListBucket",
+            on=ARTIFACT_BUCKET,
+            why='Without ListBucket, prices that nobody has read are "access denied" instead of "not found".',
+        ),
     ),
     environment=((settings.IMAGE_REPOSITORY, IMAGE_REPOSITORY_URI),),
 )
