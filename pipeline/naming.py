@@ -30,6 +30,9 @@ MODEL_SUFFIX = ".gguf"
 VARIANT: Final = "AllTraffic"
 """Of the one production variant that an endpoint has."""
 
+MACHINE_SUFFIX: Final = "-deployment"
+"""What the name of a stack's state machine ends with (template.yaml)."""
+
 _IDENTITY: Final = re.compile(r"-[0-9a-f]{12}$")
 _IDENTITY_WITHIN: Final = re.compile(r".-[0-9a-f]{12}")
 """What `resource_name` puts after a service: at the end of an endpoint's name, within that of a configuration."""
@@ -66,6 +69,11 @@ def service_of(document: Any) -> str | None:
         return document.get("service") or service_from_key(document["archive"]["key"])
     except (AttributeError, KeyError, TypeError):
         return None
+
+
+def stack_of(arn: str) -> str:
+    """Return the stack whose state machine an execution's, or the machine's own, ARN names."""
+    return arn.split(":")[6].removesuffix(MACHINE_SUFFIX)
 
 
 def resource_name(service: str, identity: str) -> str:

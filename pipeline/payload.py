@@ -7,7 +7,7 @@ sees it: nothing would be undone. So whatever enters the data has a bound here, 
     72 KiB   the request, three times: the execution's input, CheckArchive's request, the plan
     14 KiB   what CheckArchive says of the archive and its model
     24 KiB   the rest of the plan: the calls' parameters with their tags, the arithmetic, the steps, the room
-    16 KiB   what the endpoint answered
+    16 KiB   what the endpoint answered, and how others ask it
     32 KiB   the consumers as they were, how they were shifted, and what they answered
     36 KiB   what became of earlier deployments and of the capacity, and the errors that led back; or, where the
              deployment failed, the error, its diagnosis and what was undone
@@ -43,7 +43,7 @@ TEXT: Final = 2 * KiB
 """Bytes of any other text: an answer, a reason."""
 LIST: Final = 4 * KiB
 """Bytes of all texts of a list."""
-ANSWERS: Final = 10 * KiB
+ANSWERS: Final = 9 * KiB
 """Bytes of all answers of a test, and of all that several consumers answered."""
 EVIDENCE: Final = 8 * KiB
 """Bytes of what a diagnosis was made from."""

@@ -64,7 +64,7 @@ class Setting:
     kind: SettingKind
     value: Any
     source: str
-    """`flag`, `environment NAME`, the file's path, or `default`."""
+    """`flag`, `argument`, `environment NAME`, the file's path, or `default`."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -169,6 +169,8 @@ def resolve(
     environment: Mapping[str, str],
     file: tuple[str, Mapping[str, Any]] | None,
     configured_region: str | None = None,
+    *,
+    said_by: str = "flag",
 ) -> dict[str, Setting]:
     """Return every setting with its source.
 
@@ -177,6 +179,7 @@ def resolve(
         environment: the process's.
         file: the path of the `sealift.toml` and what it says; None when there is none.
         configured_region: of AWS's own configuration file.
+        said_by: what a flag is: `flag`, or `argument` of a Python function.
 
     Raises:
         InvalidInput: with every name and value that is wrong, wherever it stands.
@@ -186,7 +189,9 @@ def resolve(
     problems = [_unknown(name, path) for name in said if name not in NAMES]
     found: dict[str, Setting] = {}
     for kind in KINDS:
-        value, source = _first(kind, flags, environment, path, said)
+        value, source = _first(kind, environment, path, said)
+        if kind.name in flags:
+            value, source = flags[kind.name], said_by
         if source == DEFAULT and kind.name == "region" and configured_region:
             value, source = configured_region, "AWS's configuration"
         if source != DEFAULT and not kind.valid(value):
@@ -199,13 +204,10 @@ def resolve(
 
 def _first(
     kind: SettingKind,
-    flags: Mapping[str, Any],
     environment: Mapping[str, str],
     path: str,
     said: Mapping[str, Any],
 ) -> tuple[Any, str]:
-    if kind.name in flags:
-        return flags[kind.name], "flag"
     if kind.name == "color" and environment.get("NO_COLOR"):
         return "never", "environment NO_COLOR"  # https://no-color.org
     for variable in kind.variables:
@@ -226,19 +228,23 @@ def _unknown(name: str, path: str) -> Problem:
 
 
 def _wrong(kind: SettingKind, value: Any, source: str) -> Problem:
-    where = {"flag": f"--{kind.name}"}.get(source, source)
+    where = {"flag": f"--{kind.name}", "argument": kind.name}.get(source, source)
     known = [str(one) for one in kind.valid.values] if isinstance(kind.valid, _OneOf) else []
     fix = did_you_mean(str(value), known, "correct it or remove it")
     return Problem("WrongValue", f"{kind.name} = {value!r}", kind.wanted, fix, where)
 
 
-def current() -> dict[str, Setting]:
+def current(given: Mapping[str, Any] | None = None) -> dict[str, Setting]:
     """Return every setting of this process with its source.
+
+    Args:
+        given: a Python function's arguments, which stand in the place of the command line's flags.
 
     Raises:
         InvalidInput: with every name and value that is wrong.
     """
-    return resolve(_said, os.environ, _file(_here()), _configured_region())
+    said, by = (_said, "flag") if given is None else (given, "argument")
+    return resolve(said, os.environ, _file(_here()), _configured_region(said.get("profile")), said_by=by)
 
 
 def region() -> str:
@@ -253,8 +259,13 @@ def stack() -> str | None:
 
 def profile() -> str | None:
     """Return the profile that somebody names to Sealift; None where the SDK finds its own."""
-    found = current()["profile"]
-    return None if found.source.startswith("environment") else found.value
+    return named_profile(current())
+
+
+def named_profile(found: Mapping[str, Setting]) -> str | None:
+    """Return the profile that settings name; None where the SDK finds its own."""
+    setting = found["profile"]
+    return None if setting.source.startswith("environment") else setting.value
 
 
 def color() -> str:
@@ -357,13 +368,17 @@ def _parsed(path: Path, _changed: int) -> Mapping[str, Any]:
         raise InvalidInput(str(path), [problem]) from error
 
 
-def _configured_region() -> str | None:
-    """Return the region of AWS's configuration file, which `aws configure` writes, for the profile in use."""
+def _configured_region(profile: str | None) -> str | None:
+    """Return the region of AWS's configuration file, which `aws configure` writes, for the profile in use.
+
+    Args:
+        profile: the one that somebody names to Sealift.
+    """
     if os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
         return None
     # Unlike Path's own, it leaves the ~ where nobody has a home.
     path = Path(os.path.expanduser(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"))  # noqa: PTH111
-    whose = _said.get("profile") or os.environ.get("AWS_PROFILE") or "default"
+    whose = profile or os.environ.get("AWS_PROFILE") or "default"
     section = "default" if whose == "default" else f"profile {whose}"
     return _configured(path, path.stat().st_mtime_ns, section) if path.is_file() else None
 

@@ -1,31 +1,147 @@
-"""Sealift from Python: pack a model, check an archive, plan an endpoint. All else is `sealift --help`.
+"""Sealift from Python: what is deployed, and what becomes of a model.
 
     import sealift
 
-    packed = sealift.pack("model.gguf", "model.tar.gz")
-    plan = sealift.plan("model.tar.gz", {"inference": {"n_ctx": 4096}})
-    print(plan.size if plan.fits else plan.problems)
+    demo = sealift.service("demo")
+    print(demo.ask("What does a sealift do?"))
 
 Owns what others may call: `__all__`, which a test pins. Nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from os import PathLike
 
     from pipeline.archive.build.pack import PackResult
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.cli.commands.plan import PlanShown
-    from pipeline.errors import PermanentError, SealiftError
+    from pipeline.errors import (
+        AccessDenied,
+        EndpointFailed,
+        Failed,
+        InvalidArchive,
+        InvalidInput,
+        ModelDoesNotFit,
+        ModelNotReady,
+        PermanentError,
+        RequestRejected,
+        SealiftError,
+        ServiceUnavailable,
+        Throttled,
+        TransientError,
+    )
+    from pipeline.operations.service_status import Overview
+    from sealift.deployed import DeployedService
+    from sealift.pushing import PushResult
 
-__all__ = ("PermanentError", "SealiftError", "__version__", "check", "pack", "plan")
+__all__ = (
+    "AccessDenied",
+    "EndpointFailed",
+    "Failed",
+    "InvalidArchive",
+    "InvalidInput",
+    "ModelDoesNotFit",
+    "ModelNotReady",
+    "PermanentError",
+    "RequestRejected",
+    "SealiftError",
+    "ServiceUnavailable",
+    "Throttled",
+    "TransientError",
+    "__version__",
+    "check",
+    "pack",
+    "plan",
+    "push",
+    "service",
+    "services",
+)
+
+
+def service(
+    name: str, *, stack: str | None = None, region: str | None = None, profile: str | None = None
+) -> DeployedService:
+    """Return a deployed service, to be asked; nothing is looked up before that.
+
+    Args:
+        name: the service's.
+        stack: whose deployments count; None for what `sealift settings` shows, "" for any.
+        region: AWS's; None for what `sealift settings` shows.
+        profile: whose credentials are used; None for the AWS SDK's own choice.
+
+    Raises:
+        InvalidInput: a setting is wrong.
+        AccessDenied: there is no such profile.
+    """
+    from sealift import accounts
+    from sealift.deployed import DeployedService
+
+    account = accounts.named(stack, region, profile)
+    return DeployedService(name, account.clients, account.stack)
+
+
+def services(*, stack: str | None = None, region: str | None = None, profile: str | None = None) -> Overview:
+    """Return all services as they stand, as `sealift status` shows them; iterate over it, and look at `unseen`.
+
+    Args:
+        stack: as `service` takes it.
+        region: the same.
+        profile: the same.
+
+    Raises:
+        SealiftError: a setting is wrong, or AWS refused.
+    """
+    from pipeline.aws import service_errors
+    from pipeline.operations import service_status
+    from sealift import accounts
+
+    account = accounts.named(stack, region, profile)
+    with service_errors.translated():
+        return service_status.overview(account.clients, stack=account.stack)
+
+
+def push(
+    model: str | PathLike[str],
+    *,
+    service: str,
+    settings: Mapping[str, Any] | None = None,
+    follow: bool = True,
+    progress: Callable[[Mapping[str, Any]], None] | None = None,
+    stack: str | None = None,
+    region: str | None = None,
+    profile: str | None = None,
+) -> PushResult:
+    """Deploy a model or an archive of this machine, as `sealift push` does, and return what answered.
+
+    It is checked before a byte is sent, and followed to its end; what was cut off goes on with the same call.
+
+    Args:
+        model: the file.
+        service: the service that it is to serve.
+        settings: fields of `deployment.json` (docs/settings.md), which they become; None leaves what lies there.
+        follow: whether to wait for the deployment's end, which takes minutes.
+        progress: called with each event as `sealift push --json` prints it (docs/following.md), in this thread.
+        stack: the stack to deploy with; None for what `sealift settings` shows, else `sealift`.
+        region: as `service` takes it.
+        profile: the same.
+
+    Raises:
+        InvalidInput: an argument or a setting is wrong, or there is no such stack.
+        ModelDoesNotFit: no endpoint holds it; nothing was sent.
+        InvalidArchive: it cannot become an endpoint; nothing was sent.
+        SealiftError: AWS refused, or the deployment failed, by the name of its error; what it made is undone.
+        OSError: a file could not be read.
+    """
+    from sealift import accounts, pushing
+
+    account = accounts.named(stack, region, profile)
+    return pushing.run(model, account, service=service, settings=settings, follow=follow, progress=progress)
 
 
 def pack(model: str | PathLike[str], archive: str | PathLike[str], *, compress: int = 0) -> PackResult:
@@ -40,6 +156,8 @@ def pack(model: str | PathLike[str], archive: str | PathLike[str], *, compress: 
         PermanentError: the archive would not deploy, or the runtime has not been built.
         OSError: a file could not be read or written.
     """
+    from pathlib import Path
+
     from pipeline import package_files
     from pipeline.archive.build import pack as packing
 
@@ -84,7 +202,8 @@ def plan(
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"PermanentError", "SealiftError"}:
+    # All names of `__all__` that are defined nowhere here are errors.
+    if name in __all__:
         from pipeline import errors
 
         return getattr(errors, name)

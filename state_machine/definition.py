@@ -424,7 +424,13 @@ def _forward() -> list[LambdaTask]:
         _task(
             smoke_test,
             "InService is no proof; an answer is.",
-            {"endpoint_name.$": endpoint, "smoke_test.$": "$.plan_deployment.smoke_test"},
+            {
+                "endpoint_name.$": endpoint,
+                "smoke_test.$": "$.plan_deployment.smoke_test",
+                "service.$": "$.plan_deployment.service",
+                "hosting.$": "$.plan_deployment.hosting",
+                "execution.$": "$$.Execution.Id",
+            },
         ),
         _task(
             monitor_endpoint,
@@ -791,9 +797,9 @@ def build() -> Graph:
         parameters={
             "TopicArn": "${TopicArn}",
             "Subject": "Sealift: deployment succeeded",
-            "Message.$": "States.Format('service {} is served by endpoint {} (execution {}); {}; called by {}; {}', "
+            "Message.$": "States.Format('service {} is served by endpoint {} (execution {}); {}; called by {}; {}{}', "
             "$.plan_deployment.service, $.plan_deployment.names.endpoint, $$.Execution.Id, "
-            "$.restore_capacity.told, $.plan_deployment.callers, $.retire_previous.told)",
+            "$.restore_capacity.told, $.plan_deployment.callers, $.retire_previous.told, $.smoke_test.ways_in)",
         },
         result_path="$.notify_success",
         retry=[SNS_TROUBLE],

@@ -6,11 +6,15 @@ and a reranker to rank.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
+from pipeline import naming
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import ENDPOINTS, allow
+from pipeline.client import ways_in
 from pipeline.errors import ModelNotReady, NotYetVisible
+from pipeline.gguf import questions
+from pipeline.hosting import SERVERLESS
 from pipeline.rollout import smoke_test
 from pipeline.state_data.plan_types import PlannedSmokeTest
 
@@ -19,14 +23,22 @@ if TYPE_CHECKING:
 
 
 class Event(TypedDict):
-    """Which endpoint, and how it is tried."""
+    """Which endpoint, how it is tried, and what it will be known by."""
 
     endpoint_name: str
     smoke_test: PlannedSmokeTest
     """The plan's."""
+    service: str
+    hosting: str
+    execution: str
+    """An ARN, which tells stack and region."""
 
 
-Result: TypeAlias = smoke_test.SmokeTested
+class Result(smoke_test.SmokeTested):
+    """An endpoint that answers as expected, and how anybody else asks it."""
+
+    ways_in: str
+    """Lines for the notification, each behind a line end."""
 
 
 def run(event: Event, clients: Clients) -> Result:
@@ -35,7 +47,19 @@ def run(event: Event, clients: Clients) -> Result:
     Raises:
         SmokeTestFailed: when the container fails, or an answer is not what was expected.
     """
-    return smoke_test.ask(clients, event["endpoint_name"], event["smoke_test"])
+    tested = smoke_test.ask(clients, event["endpoint_name"], event["smoke_test"])
+    region = event["execution"].split(":")[3]
+    ways = ways_in.of(
+        event["service"],
+        event["endpoint_name"],
+        event["smoke_test"].ask_with or questions.MESSAGES,
+        region=region,
+        runtime=ways_in.aws_runtime(region),
+        streams=event["hosting"] != SERVERLESS,
+        stack=naming.stack_of(event["execution"]),
+        elsewhere=True,
+    )
+    return {**tested, "ways_in": "".join(f"\n{line}" for line in ways.lines())}
 
 
 handler = lambda_handler.Task(

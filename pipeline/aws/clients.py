@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 from functools import cache, cached_property
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from pipeline import settings
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from botocore.client import BaseClient
-    from botocore.credentials import ReadOnlyCredentials
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_iam import IAMClient
@@ -105,6 +106,11 @@ if TYPE_CHECKING:
             """Delete a target with its policies."""
 
 
+_CREDENTIALS: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+"""As the SDK's clients are given them."""
+_MAKING: Final = Lock()
+"""The SDK's clients may be shared by threads, and its sessions, which make them, may not."""
+
 _ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
 """One attempt: the state machine owns retries, and shows each of them in the execution's history."""
 
@@ -146,7 +152,7 @@ _CONFIGURATION: Final[dict[str, Config]] = {
 def _client(service: str, config: Config | None = None) -> Any:
     """Return an attribute of `Clients`: the client of a service, made when it is first asked for."""
     how = config or _CONFIGURATION[service]
-    return cached_property(lambda self: _made(service, how, self._arguments))
+    return cached_property(lambda self: _made(service, how, self._session, self._arguments))
 
 
 class Clients:
@@ -157,6 +163,7 @@ class Clients:
             (AWS_ENDPOINT_URL and its per-service forms are read by the SDK itself).
         region: the region; None for the session's own.
         credentials: the session's own when None.
+        profile: whose credentials are used; None for what the settings say, which is the SDK's own choice by default.
     """
 
     s3: S3Client = _client("s3")
@@ -185,46 +192,58 @@ class Clients:
         endpoint_url: str | None = None,
         region: str | None = None,
         credentials: dict[str, str] | None = None,
+        profile: str | None = None,
     ) -> None:
-        if not credentials and (profile := settings.profile()):
-            _act_as(profile)
+        self._session = None if credentials else _session(profile or settings.profile())
         self._arguments: dict[str, Any] = {
             "endpoint_url": endpoint_url,
             "region_name": region,
             **(credentials or {}),
         }
 
+    def signing_credentials(self) -> ReadOnlyCredentials:
+        """Return the credentials that these clients have, as they are now: of temporary ones those that are good.
+
+        Raises:
+            AccessDenied: there are none.
+        """
+        given = {name.removeprefix("aws_"): self._arguments.get(name) for name in _CREDENTIALS}
+        if given["access_key_id"]:
+            return ReadOnlyCredentials(
+                given["access_key_id"], given["secret_access_key"], given["session_token"]
+            )
+        try:
+            with _MAKING:
+                found = (self._session or boto3.DEFAULT_SESSION or boto3.Session()).get_credentials()
+            frozen = found.get_frozen_credentials() if found else None
+        except BotoCoreError as error:
+            raise sdk_errors.translate(error) or error from error
+        if frozen is None:
+            raise sdk_errors.no_credentials("the AWS SDK found no credentials")
+        return frozen
+
 
 def credentials() -> ReadOnlyCredentials:
-    """Return the credentials that the clients have.
+    """Return the credentials that the clients of the settings have, as they are now.
 
     Raises:
         AccessDenied: there are none.
     """
-    if profile := settings.profile():
-        _act_as(profile)
-    try:
-        found = (
-            boto3.DEFAULT_SESSION.get_credentials()
-            if boto3.DEFAULT_SESSION
-            else boto3.Session().get_credentials()
-        )
-    except BotoCoreError as error:
-        raise sdk_errors.translate(error) or error from error
-    if found is None:
-        raise sdk_errors.no_credentials("the AWS SDK found no credentials")
-    return found.get_frozen_credentials()
+    return Clients().signing_credentials()
 
 
-def _made(service: str, config: Config, arguments: dict[str, Any]) -> BaseClient:
+def _made(
+    service: str, config: Config, session: boto3.Session | None, arguments: dict[str, Any]
+) -> BaseClient:
     """Return a client, which takes no answer for AWS's that is another's.
 
     Raises:
         SealiftError: the SDK's configuration allows none.
     """
-    make: Callable[..., BaseClient] = boto3.client
+    make: Callable[..., BaseClient] = session.client if session else boto3.client
     try:
-        client = make(service, config=config, **arguments)
+        with _MAKING:
+            client = make(service, config=config, **arguments)
     except BotoCoreError as error:
         raise sdk_errors.translate(error) or error from error
     except ValueError as error:
@@ -271,10 +290,15 @@ def _unanswered(exception: Exception, context: dict[str, Any], event_name: str, 
     task_log.called(service, operation, status=0, code=type(exception).__name__, request="", seconds=seconds)
 
 
-@cache
-def _act_as(profile: str) -> None:
-    """Let all clients that are made from now on have a profile's credentials."""
+def _session(profile: str | None) -> boto3.Session | None:
+    """Return the session of a profile, which the clients of one `Clients` share; None for the SDK's own.
+
+    Raises:
+        AccessDenied: there is no such profile.
+    """
+    if profile is None:
+        return None
     try:
-        boto3.setup_default_session(profile_name=profile)
+        return boto3.Session(profile_name=profile)
     except ProfileNotFound as error:
         raise sdk_errors.no_credentials(str(error)) from error

@@ -216,7 +216,11 @@ class Events:
         if self._quiet and kind in PROGRESS:
             return
         now = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        print(json.dumps({"type": kind, "time": now, **fields}), file=self._stream, flush=True)
+        self.write({"type": kind, "time": now, **fields})
+
+    def write(self, event: dict[str, Any]) -> None:
+        """Write one event."""
+        print(json.dumps(event), file=self._stream, flush=True)
 
     def show(self, followed: Execution) -> None:
         """Write what has changed since the last call; after the last, the summary."""

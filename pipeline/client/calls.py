@@ -61,6 +61,19 @@ def stream(clients: Clients, endpoint: str, body: Mapping[str, Any]) -> Generato
     Raises:
         as `invoke` does, and NotAnAnswer for what is no stream of events.
     """
+    pieces = stream_bytes(clients, endpoint, body)
+    try:
+        yield from replies.events(pieces)
+    finally:
+        pieces.close()
+
+
+def stream_bytes(clients: Clients, endpoint: str, body: Mapping[str, Any]) -> Generator[bytes]:
+    """Yield the bytes of an answer as they come; closing it ends the answer.
+
+    Raises:
+        as `invoke` does.
+    """
     with _told(endpoint):
         response = clients.sagemaker_runtime.invoke_endpoint_with_response_stream(
             EndpointName=endpoint,
@@ -70,7 +83,9 @@ def stream(clients: Clients, endpoint: str, body: Mapping[str, Any]) -> Generato
         )
         pieces = response["Body"]
         try:
-            yield from replies.events(one["PayloadPart"]["Bytes"] for one in pieces if "PayloadPart" in one)
+            for one in pieces:
+                if "PayloadPart" in one:
+                    yield one["PayloadPart"]["Bytes"]
         finally:
             pieces.close()
 

@@ -31,6 +31,14 @@ class Reply:
     completion_tokens: int | None = None
     prompt_tokens: int | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+    """By the server's own clock, as llama.cpp names them."""
+    endpoint_name: str = ""
+    """Who answered; empty where nobody said."""
+    seconds: float | None = None
+    """From asking to the end, by the caller's clock: with a cold start, where there was one."""
+
+    def __str__(self) -> str:
+        return self.text
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -57,6 +65,32 @@ def whole(body: bytes) -> Reply:
         reply.reasoning = _text(said.get("reasoning_content"))
         reply.finish_reason = _name(choice.get("finish_reason"))
     return reply
+
+
+def vectors(body: bytes) -> list[list[float]]:
+    """Return the vectors in a response body of embeddings, in the order of their texts.
+
+    Raises:
+        NotAnAnswer: it is none.
+    """
+    with answers.reading(body, "answer to embeddings"):
+        found = sorted(json.loads(body)["data"], key=lambda one: one["index"])
+        return [[float(value) for value in one["embedding"]] for one in found]
+
+
+def document(reply: Reply, service: str) -> dict[str, Any]:
+    """Return a reply of a service for machines."""
+    return {
+        "service": service,
+        "endpoint_name": reply.endpoint_name,
+        "answer": reply.text,
+        "reasoning": reply.reasoning or None,
+        "finish_reason": reply.finish_reason,
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "seconds": None if reply.seconds is None else round(reply.seconds, 3),
+        "timings": dict(reply.timings),
+    }
 
 
 def take(reply: Reply, event: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline import payload
 from pipeline.errors import InvalidInput, Problem
 from pipeline.gguf import questions
 
@@ -22,6 +23,8 @@ _IMAGES: Final = (
     (b"BM", "image/bmp"),
 )
 """How the formats begin that llama.cpp reads (stb_image)."""
+_SHOWN: Final = 200
+"""Bytes of what was given."""
 AN_IMAGE: Final = "an image: PNG, JPEG, GIF or BMP"
 
 
@@ -41,6 +44,24 @@ class Turn:
             return {"role": self.role, "content": self.text}
         pictures = [{"type": "image_url", "image_url": {"url": data_url(one)}} for one in self.images]
         return {"role": self.role, "content": [*pictures, {"type": "text", "text": self.text}]}
+
+
+ROLES: Final = ("system", "user", "assistant")
+
+
+def turn(message: Mapping[str, Any]) -> Turn:
+    """Return a message of OpenAI's form as a turn.
+
+    Raises:
+        InvalidInput: its role is none of `ROLES`, or its content no text.
+    """
+    role, content = message.get("role"), message.get("content")
+    if role in ROLES and isinstance(content, str) and message.keys() <= {"role", "content"}:
+        return Turn(role, content)
+    wanted = f"a role ({', '.join(ROLES)}) and a content that is a text, and nothing else"
+    raise _unfit(
+        f"a message {payload.cut(repr(dict(message)), _SHOWN)}", wanted, "see docs/requests.md for others"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ out. Refuses to wait for one that is not there yet, and to call it.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
 from pipeline.aws import service_errors
+from pipeline.client.endpoint import ServiceEndpoint as ServiceEndpoint  # noqa: PLC0414 what `find` returns
 from pipeline.errors import ConsumerUnreadable, InvalidInput, Problem
 from pipeline.gguf import questions
 from pipeline.operations import executions, service_status
@@ -28,18 +28,6 @@ if TYPE_CHECKING:
 
 SERVING: Final = frozenset({"InService", "Updating"})
 """In which an endpoint answers: one that is updated does so with what it had."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceEndpoint:
-    """The endpoint that serves."""
-
-    service: str
-    name: str
-    streams: bool
-    """Whether it can be answered piece by piece: SageMaker streams from instances alone."""
-    form: str = questions.MESSAGES
-    """The field that its smoke test asked with: what suits the model."""
 
 
 def choose(found: Iterable[Release], called: AbstractSet[str]) -> Release | None:

@@ -11,12 +11,13 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
 
+from pipeline.client import ways_in
 from pipeline.gguf import questions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.client.service_endpoint import ServiceEndpoint
+    from pipeline.client.endpoint import ServiceEndpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,6 @@ _ANSWERS: Final = {
     questions.INPUT: 'answer["data"][0]["embedding"]',
     questions.QUERY: 'answer["results"]',
 }
-_BODIES: Final = {
-    questions.MESSAGES: '{"messages": [{"role": "user", "content": "$question"}]}',
-    questions.PROMPT: '{"prompt": "$question"}',
-    questions.INPUT: '{"input": "$question"}',
-    questions.QUERY: '{"query": "$question", "documents": ["$question", "Interest rates rose."]}',
-}
-QUESTION: Final = "What does a sealift do?"
 
 
 def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, ...]:
@@ -56,15 +50,19 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, .
         endpoint: the one that serves.
         region: it is in.
         runtime: the URL of SageMaker's runtime, which the SDKs are told where it is not what they take by themselves.
+
+    Raises:
+        ValueError: what is to be a name is none.
     """
-    told = runtime != aws_runtime(region)
-    body = Template(_BODIES[endpoint.form]).substitute(question=QUESTION)
+    ways_in.must_be_names(endpoint.service, endpoint.name, region)
+    told = runtime != ways_in.aws_runtime(region)
+    body = ways_in.body(endpoint.form)
     names = {
         "endpoint": endpoint.name,
         "service": endpoint.service,
         "region": region,
         "runtime": runtime,
-        "question": QUESTION,
+        "question": ways_in.QUESTION,
         "body": body,
         "json": body,
         "answer": _ANSWERS[endpoint.form],
@@ -77,11 +75,11 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, .
     found = [Snippet("boto3", "boto3", _filled("boto3.py", names), needs="boto3")]
     if endpoint.form == questions.MESSAGES:
         by = "by SageMaker's OpenAI route" if endpoint.streams else "by requests that are signed"
-        way = "" if endpoint.streams else "-signed"
+        way, signing = ("", "") if endpoint.streams else ("-signed", " httpx boto3")
         openai, langchain = (_filled(f"{name}{way}.py", names) for name in ("openai", "langchain"))
         found += [
-            Snippet("openai", f"the OpenAI SDK, {by}", openai, needs="openai"),
-            Snippet("langchain", f"LangChain, {by}", langchain, needs="langchain-openai"),
+            Snippet("openai", f"the OpenAI SDK, {by}", openai, needs=f"openai{signing}"),
+            Snippet("langchain", f"LangChain, {by}", langchain, needs=f"langchain-openai{signing}"),
             Snippet("litellm", "LiteLLM", _filled("litellm.py", names), needs="litellm boto3"),
         ]
     found += [
@@ -93,9 +91,3 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str) -> tuple[Snippet, .
 
 def _filled(name: str, names: Mapping[str, str]) -> str:
     return Template((TEMPLATES / f"{name}.txt").read_text(encoding="utf-8")).substitute(names)
-
-
-def aws_runtime(region: str) -> str:
-    """Return the URL of SageMaker's runtime in a region."""
-    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return f"https://runtime.sagemaker.{region}.{suffix}"

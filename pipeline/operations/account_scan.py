@@ -370,7 +370,7 @@ class _Scan:
         execution, service, scope = tags.get(TAG_EXECUTION), tags.get(TAG_SERVICE), self._scope
         if not execution or not service or scope.service not in {None, service}:
             return False
-        return scope.stack is None or f":{scope.stack}{executions.SUFFIX}:" in execution
+        return scope.stack is None or f":{scope.stack}{naming.MACHINE_SUFFIX}:" in execution
 
     def _sagemaker_tags(self, name: str, arn: str) -> tuple[dict[str, str], str]:
         """Return the tags of what may be Sealift's by its name; of anything else none."""

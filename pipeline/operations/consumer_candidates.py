@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
+from pipeline import naming
 from pipeline.aws import service_errors
 from pipeline.errors import ConsumerNotAllowed, ConsumerNotFound, ConsumerUnreadable, Problem
-from pipeline.operations import executions
 from pipeline.planning import consumer_claims
 from pipeline.planning.consumer import Configuration, unfit
 from pipeline.planning.function_names import Reach
@@ -39,7 +39,7 @@ def reach(defaults: StackDefaults, execution: str) -> Reach:
         pattern=defaults.get("consumer_function_pattern") or ANY,
         account_id=defaults["account_id"],
         region=defaults["region"],
-        stack=machine.removesuffix(executions.SUFFIX),
+        stack=machine.removesuffix(naming.MACHINE_SUFFIX),
     )
 
 

@@ -317,9 +317,23 @@ class Diagnosis:
         )
 
 
+_LABELS: Final = ("what happened: ", "why: ", "what to do: ")
+
+
 def lines(what: str, why: str, fix: str) -> str:
     """Return the three lines in which every failure is cause, everywhere; they are plain, and there are no more."""
-    return f"what happened: {one_line(what)}\nwhy: {one_line(why)}\nwhat to do: {one_line(fix)}"
+    return "\n".join(
+        f"{label}{one_line(text)}" for label, text in zip(_LABELS, (what, why, fix), strict=True)
+    )
+
+
+def parts(cause: str) -> tuple[str, str, str, tuple[str, ...]]:
+    """Return what happened, why, what to do, and the lines after these; of a cause without them it is all the first."""
+    found = cause.splitlines()
+    if len(found) < len(_LABELS) or not all(map(str.startswith, found, _LABELS)):
+        return one_line(cause), "", "", ()
+    what, why, fix = map(str.removeprefix, found, _LABELS)
+    return what, why, fix, tuple(found[len(_LABELS) :])
 
 
 _NOISE = re.compile(r"\b(?:ACCESS_LOG|TS_METRICS|MODEL_METRICS) - |^\s+at [\w.$]+\(")

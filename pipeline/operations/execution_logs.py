@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import errors
+from pipeline import errors, naming
 from pipeline.aws import service_errors
-from pipeline.operations import execution_history, executions
+from pipeline.operations import execution_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -100,7 +100,7 @@ class _LogReader:
         self.unseen: list[str] = []
 
     def tasks(self, arn: str) -> list[LogLine]:
-        group = f"/aws/lambda/{executions.stack_of(arn)}"
+        group = f"/aws/lambda/{naming.stack_of(arn)}"
         named = list(self._events(group, "the tasks", filterPattern=json.dumps(arn)))
         streams = sorted({event["logStreamName"] for event in named})
         events = [

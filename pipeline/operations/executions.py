@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from pipeline import error_codec, naming
 from pipeline.aws import paging, service_errors
 from pipeline.errors import InvalidInput, Problem, SealiftError
+from pipeline.naming import MACHINE_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,9 +32,6 @@ LOOKED: Final = 300
 """Executions that are looked into for one answer."""
 RECENT: Final = 100
 """Executions among which an upload's is looked for."""
-
-SUFFIX: Final = "-deployment"
-"""What the name of a stack's state machine ends with (template.yaml)."""
 
 _OURS: Final = re.compile(r"(?P<service>.+)-(?:[0-9a-f]{16}|by-hand-\d{8}-\d{6})")
 _NO_SUCH: Final = frozenset({"ExecutionDoesNotExist", "InvalidArn", "StateMachineDoesNotExist"})
@@ -98,18 +96,13 @@ def machines(client: SFNClient, stack: str | None) -> list[str]:
     found = [
         str(row["stateMachineArn"])
         for row in rows
-        if (row["name"] == f"{stack}{SUFFIX}" if stack else row["name"].endswith(SUFFIX))
+        if (row["name"] == f"{stack}{MACHINE_SUFFIX}" if stack else row["name"].endswith(MACHINE_SUFFIX))
     ]
     if stack and not found:
-        seen = f"no state machine '{stack}{SUFFIX}'"
+        seen = f"no state machine '{stack}{MACHINE_SUFFIX}'"
         fix = "check --stack, AWS_PROFILE and AWS_REGION (`sealift settings` shows them)"
         raise InvalidInput(f"stack {stack}", [Problem("NoStack", seen, "a stack that is deployed", fix)])
     return found[:MACHINES]
-
-
-def stack_of(arn: str) -> str:
-    """Return the stack whose state machine an execution's, or the machine's own, ARN names."""
-    return arn.split(":")[6].removesuffix(SUFFIX)
 
 
 def listed(client: SFNClient, *, stack: str | None, service: str | None, limit: int) -> Listed:
@@ -218,7 +211,7 @@ def read(description: Mapping[str, Any]) -> ExecutionSummary:
     return ExecutionSummary(
         name=description["name"],
         arn=arn,
-        stack=stack_of(arn),
+        stack=naming.stack_of(arn),
         status=description["status"],
         started=description["startDate"],
         ended=description.get("stopDate"),

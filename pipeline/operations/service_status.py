@@ -24,7 +24,7 @@ from pipeline.sizing import hourly_costs, instance_types
 from pipeline.sizing.hourly_costs import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from pipeline.aws.clients import Clients
@@ -176,6 +176,33 @@ class Service:
     calls: tuple[ConsumerCall, ...]
     running: tuple[Running, ...]
 
+    @property
+    def well(self) -> bool:
+        """Whether everything that serves is in service, and none of its alarms is in ALARM."""
+        serving = [one for one in self.deployments if one.role is Role.SERVES]
+        alarmed = any(alarm.state == alarms.ALARM for one in serving for alarm in one.alarms)
+        return not alarmed and all(one.endpoint.status == "InService" for one in serving)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The services as they stand, by name."""
+
+    services: tuple[Service, ...]
+    unseen: tuple[str, ...]
+    """What could not be looked at, each in a sentence: a service may have more than is known of it."""
+
+    @property
+    def well(self) -> bool:
+        """Whether all of them are."""
+        return all(one.well for one in self.services)
+
+    def __iter__(self) -> Iterator[Service]:
+        return iter(self.services)
+
+    def __len__(self) -> int:
+        return len(self.services)
+
 
 # -- deciding
 
@@ -283,6 +310,25 @@ def _role(
 
 
 # -- reading
+
+
+def overview(
+    clients: Clients,
+    *,
+    stack: str | None,
+    service: str | None = None,
+    prices: Mapping[str, ListedPrice] = instance_types.LISTED,
+) -> Overview:
+    """Return the services as they stand; of `service` that one alone, and none where there is nothing of it.
+
+    Args:
+        clients: of the account.
+        stack: whose deployments count; None for any.
+        service: the only one that is read; None for all.
+        prices: of instances, by type.
+    """
+    facts = read(clients, stack=stack, service=service, prices=prices)
+    return Overview(tuple(arrange(facts)), facts.unseen)
 
 
 def read(

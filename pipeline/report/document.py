@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipeline import error_codec, naming
+from pipeline.client import snippets, ways_in
+from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import checklist, execution_history
@@ -23,6 +25,8 @@ from pipeline.report.links import Console
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pipeline.client.snippets import Snippet
+    from pipeline.client.ways_in import WaysIn
     from pipeline.operations.checklist import ChecklistLine
     from pipeline.operations.execution_history import Execution
     from pipeline.report.costs import Costs
@@ -101,6 +105,14 @@ class SwitchedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedBy:
+    """How the service is asked, in short and by the code of each client."""
+
+    ways: WaysIn
+    snippets: tuple[Snippet, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """All that the page says."""
 
@@ -125,6 +137,8 @@ class Document:
     archive: tuple[Fact, ...]
     transcript: Transcript | None
     switched: tuple[SwitchedRow, ...]
+    asked_by: AskedBy | None
+    """None of a deployment that does not serve."""
     resources: tuple[ResourceRow, ...]
     costs: Costs
     unread: tuple[str, ...]
@@ -189,6 +203,7 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
         archive=part("the archive", lambda: tuple(_archive(results)), ()),
         transcript=talk,
         switched=part("the consumers", lambda: tuple(_switched(results)), ()),
+        asked_by=part("how it is asked", lambda: _asked_by(ran, service, region), None),
         resources=part("the resources", lambda: tuple(_resources(ran, console, alarms)), ()),
         costs=costs.reckon(
             prices,
@@ -384,6 +399,28 @@ def _stored_image(results: Mapping[str, Any], plan: Mapping[str, Any]) -> costs.
     else:
         size, holds = _object(_object(results, "check_archive"), "evidence").get("image_bytes"), False
     return costs.StoredImage(int(size), holds) if size else None
+
+
+def _asked_by(ran: Execution, service: str, region: str) -> AskedBy | None:
+    if ran.status != "SUCCEEDED":
+        return None
+    plan = ran.results["plan_deployment"]
+    endpoint = ServiceEndpoint(
+        service, plan["names"]["endpoint"], plan["hosting"] != SERVERLESS, plan["smoke_test"]["ask_with"]
+    )
+    # As AWS has it, wherever the report is made: it is a function of the history.
+    runtime = ways_in.aws_runtime(region)
+    ways = ways_in.of(
+        service,
+        endpoint.name,
+        endpoint.form,
+        region=region,
+        runtime=runtime,
+        streams=endpoint.streams,
+        stack=naming.stack_of(ran.arn),
+        elsewhere=True,
+    )
+    return AskedBy(ways, snippets.of(endpoint, region, runtime))
 
 
 def _alarms(results: Mapping[str, Any]) -> tuple[str, ...]:

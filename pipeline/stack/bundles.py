@@ -31,10 +31,15 @@ IN_LAMBDA: Final = frozenset({"boto3", "botocore", "urllib3"})
 LIBRARIES: Final = MappingProxyType({"isal": (), "jinja2": ("markupsafe",), "markupsafe": ()})
 """Packages that tasks import and Lambda's Python has not, with those that each imports itself; requirements/lambda.lock
 has their hashes."""
-BESIDE: Final = MappingProxyType({"pipeline/report/page.py": "pipeline/report/templates"})
+BESIDE: Final = MappingProxyType(
+    {
+        "pipeline/client/snippets.py": "pipeline/client/templates",
+        "pipeline/report/page.py": "pipeline/report/templates",
+    }
+)
 """Folders that a module of ours reads from when it runs, by the module: they go wherever it goes."""
-READ: Final = frozenset({".css", ".j2"})
-"""Endings of what it reads there."""
+READ: Final = frozenset({".css", ".j2", ".txt"})
+"""Endings of what they read there."""
 
 FUNCTION: Final = "AWS::Serverless::Function"
 PLAIN, WITH_CODE = ".build/lambda", ".build/lambda-archive"

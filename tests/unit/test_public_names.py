@@ -10,16 +10,54 @@ import pytest
 
 import sealift
 from pipeline import __version__, errors
+from sealift.deployed import DeployedService, ServiceChat
 
 
 def test_the_public_names_are_these() -> None:
     """A name that is added or taken away is a decision: CHANGELOG.md tells of it."""
-    assert sealift.__all__ == ("PermanentError", "SealiftError", "__version__", "check", "pack", "plan")
+    assert sealift.__all__ == (
+        "AccessDenied",
+        "EndpointFailed",
+        "Failed",
+        "InvalidArchive",
+        "InvalidInput",
+        "ModelDoesNotFit",
+        "ModelNotReady",
+        "PermanentError",
+        "RequestRejected",
+        "SealiftError",
+        "ServiceUnavailable",
+        "Throttled",
+        "TransientError",
+        "__version__",
+        "check",
+        "pack",
+        "plan",
+        "push",
+        "service",
+        "services",
+    )
     assert sealift.__version__ == __version__
-    assert (sealift.SealiftError, sealift.PermanentError) == (errors.SealiftError, errors.PermanentError)
+    assert all(hasattr(sealift, name) for name in sealift.__all__)
 
 
-@pytest.mark.parametrize("function", [sealift.check, sealift.pack, sealift.plan])
+@pytest.mark.parametrize("name", [one for one in sealift.__all__ if one[0].isupper()])
+def test_an_error_is_the_one_that_is_raised(name: str) -> None:
+    """Whoever catches it catches that, and every one of them is a SealiftError."""
+    assert getattr(sealift, name) is getattr(errors, name)
+    assert issubclass(getattr(sealift, name), sealift.SealiftError)
+
+
+FUNCTIONS = [sealift.check, sealift.pack, sealift.plan, sealift.push, sealift.service, sealift.services]
+METHODS = [
+    getattr(kind, name)
+    for kind in (DeployedService, ServiceChat)
+    for name, found in vars(kind).items()
+    if name[0] != "_" and inspect.isfunction(found)
+]
+
+
+@pytest.mark.parametrize("function", [*FUNCTIONS, *METHODS])
 def test_a_function_says_what_it_takes(function: object) -> None:
     """Types of all arguments and of the result, and a docstring that tells of each."""
     assert callable(function)
@@ -27,7 +65,10 @@ def test_a_function_says_what_it_takes(function: object) -> None:
     text = inspect.getdoc(function) or ""
 
     assert signature.return_annotation is not signature.empty
+    assert "Raises:" in text
     for name, parameter in signature.parameters.items():
+        if name == "self":
+            continue
         assert parameter.annotation is not parameter.empty
         assert f"    {name}: " in text
 
@@ -46,3 +87,17 @@ def test_importing_it_imports_next_to_nothing() -> None:
     )
 
     assert done.stdout == "['pipeline']\n"
+
+
+def test_a_service_is_made_without_the_command_line() -> None:
+    """Nor with what only packing, drawing a page or the local cloud needs; and no client is made before it is asked."""
+    script = (
+        "import sys, sealift; sealift.service('demo', region='eu-west-1'); "
+        "print(sorted({n for n in sys.modules if n.startswith(('pipeline.cli.', 'local_cloud', 'rich', 'click', "
+        "'jinja2', 'isal', 'openai', 'yaml')) or n == 'botocore.client.sagemaker'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stdout == "[]\n"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline import settings
 from pipeline.aws import service_errors
@@ -18,24 +18,23 @@ from pipeline.cli import reading
 from pipeline.cli.piece_writer import PieceWriter
 from pipeline.cli.screen import Screen
 from pipeline.cli.waiting import WaitingClock
-from pipeline.client import calls, replies, requests, service_endpoint
-from pipeline.client.replies import Reply
+from pipeline.client import asking, image_files, replies, service_endpoint
+from pipeline.client.asking import Asker, FollowedEndpoint
 from pipeline.client.requests import Conversation, Sampling, Turn
 from pipeline.errors import InvalidInput, Problem
 from pipeline.plain import lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
     from pipeline.cli.options import AskOptions
+    from pipeline.client.replies import Reply
     from pipeline.client.service_endpoint import ServiceEndpoint
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
 LONGEST: Final = 2**22
 """Bytes of a question from a file: SageMaker takes no more in one request (4 MB on serverless)."""
-LARGEST_IMAGE: Final = 4 * 2**20
 COLD: Final = "the first call after a while starts a container, which takes up to 3 minutes"
 WAITING: Final = "waiting for the answer"
 
@@ -50,13 +49,12 @@ def ask(arguments: AskOptions) -> int:
         with WaitingClock(screen, f"looking for {arguments.service}"):
             endpoint = service_endpoint.find(clients, arguments.service, arguments.stack)
         streams = _streams(arguments, endpoint)
-        asker = Asker(clients, endpoint, screen)
-        found = time.monotonic()
+        asker = ClockedAsker(clients, endpoint, arguments.stack, screen)
+        looked = time.monotonic() - begun
         written = PieceWriter(sys.stdout) if streams else None
         reply = asker.ask(asked, sampling, write=written)
-    seconds = time.monotonic() - found
     if arguments.json:
-        print(json.dumps(document(endpoint, reply, seconds), indent=2))
+        print(json.dumps(replies.document(reply, endpoint.service), indent=2))
         return 0
     if written:
         written.end()
@@ -67,16 +65,22 @@ def ask(arguments: AskOptions) -> int:
     if reply.finish_reason == "length" and not arguments.quiet:
         screen.say("the answer was cut at its greatest length; --max-tokens allows more")
     if arguments.timings:
-        screen.say(timings(reply, seconds, found - begun))
+        screen.say(timings(reply, looked))
     return 0
 
 
-class Asker:
-    """Asks one endpoint, again and again."""
+class ClockedAsker:
+    """Asks the endpoint that was found, and whichever serves once that is gone, with a clock while nothing comes."""
 
-    def __init__(self, clients: Clients, endpoint: ServiceEndpoint, screen: Screen) -> None:
-        self._clients = clients
-        self._endpoint = endpoint
+    def __init__(
+        self, clients: Clients, endpoint: ServiceEndpoint, stack: str | None, screen: Screen
+    ) -> None:
+        first = iter([endpoint])
+        found = FollowedEndpoint(
+            lambda: next(first, None) or service_endpoint.find(clients, endpoint.service, stack),
+            now=time.monotonic,
+        )
+        self._asker = Asker(clients, found, sleep=sleep, now=time.monotonic)
         self._screen = screen
 
     def ask(self, asked: Conversation, sampling: Sampling, *, write: Callable[[str], None] | None) -> Reply:
@@ -85,41 +89,22 @@ class Asker:
         Raises:
             KeyboardInterrupt: with the reply so far in its arguments, where it has begun.
         """
-        name, form = self._endpoint.name, self._endpoint.form
-        body = requests.body(form, asked, sampling, stream=write is not None)
         with WaitingClock(self._screen, WAITING, COLD) as clock:
             if write is None:
-                said = self._patiently(lambda: calls.invoke(self._clients, name, body))
-                return replies.whole(said)
-            events, first = self._patiently(lambda: self._begun(name, body))
-            reply = Reply()
-            event: dict[str, Any] | None = first
-            try:
-                while event is not None:
-                    if new := replies.take(reply, event):
+                return self._asker.ask(asked, sampling)
+            with self._asker.stream(asked, sampling) as answer:
+                try:
+                    for piece in answer:
                         clock.stop()
-                        write(new)
-                    event = next(events, None)
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(reply) from None
-            finally:
-                events.close()
-        return reply
-
-    def _begun(
-        self, name: str, body: dict[str, Any]
-    ) -> tuple[Generator[dict[str, Any]], dict[str, Any] | None]:
-        """Return a stream that has begun, and its first event: what refuses, refuses before that."""
-        events = calls.stream(self._clients, name, body)
-        return events, next(events, None)
-
-    def _patiently(self, step: Callable[[], Any]) -> Any:
-        return calls.patiently(step, sleep=sleep, now=time.monotonic)
+                        write(piece)
+                except KeyboardInterrupt:
+                    raise KeyboardInterrupt(answer.reply) from None
+        return answer.reply
 
 
-def timings(reply: Reply, seconds: float, looked: float | None) -> str:
+def timings(reply: Reply, looked: float | None) -> str:
     """Return what an answer took, in one line."""
-    told = [f"{seconds:.1f} s for the answer"]
+    told = [f"{reply.seconds or 0:.1f} s for the answer"]
     if looked is not None:
         told[0] += f", {looked:.1f} s to find the endpoint"
     if reply.completion_tokens is not None:
@@ -129,21 +114,6 @@ def timings(reply: Reply, seconds: float, looked: float | None) -> str:
     if (rate := reply.tokens_per_second) is not None:
         told.append(f"{rate:.1f} tokens/s")
     return "; ".join(told)
-
-
-def document(endpoint: ServiceEndpoint, reply: Reply, seconds: float) -> dict[str, Any]:
-    """Return an answer for machines."""
-    return {
-        "service": endpoint.service,
-        "endpoint_name": endpoint.name,
-        "answer": reply.text,
-        "reasoning": reply.reasoning or None,
-        "finish_reason": reply.finish_reason,
-        "prompt_tokens": reply.prompt_tokens,
-        "completion_tokens": reply.completion_tokens,
-        "seconds": round(seconds, 3),
-        "timings": dict(reply.timings),
-    }
 
 
 def _question(arguments: AskOptions) -> tuple[Conversation, Sampling]:
@@ -158,7 +128,7 @@ def _question(arguments: AskOptions) -> tuple[Conversation, Sampling]:
             fix='write for instance {"type": "object"}',
             most=LONGEST,
         )
-    images = tuple(_image(one) for one in arguments.image)
+    images = tuple(image_files.read(one) for one in arguments.image)
     asked = asked.said(Turn("user", _text(arguments), images))
     return asked, Sampling(arguments.max_tokens, arguments.temperature, schema)
 
@@ -193,27 +163,9 @@ def _text(arguments: AskOptions) -> str:
     return text
 
 
-def _image(path: Path) -> bytes:
-    def refused(error: str, seen: str, fix: str) -> InvalidInput:
-        return InvalidInput(str(path), [Problem(error, seen, requests.AN_IMAGE, fix)])
-
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_IMAGE + 1)
-    except OSError as error:
-        raise refused("NotRead", error.strerror or str(error), "name a file that you may read") from error
-    if len(content) > LARGEST_IMAGE:
-        raise refused(
-            "TooLarge", f"more than {LARGEST_IMAGE} bytes", "scale it down: a request holds no more"
-        )
-    if requests.image_type(content) is None:
-        raise refused("NoImage", f"a file that begins with {content[:8]!r}", "convert it to one of those")
-    return content
-
-
 def _streams(arguments: AskOptions, endpoint: ServiceEndpoint) -> bool:
     """Return whether the answer is written as it comes: where asked for, or to a terminal that can have it."""
-    able = endpoint.streams and endpoint.form in STREAMED
+    able = asking.streams(endpoint)
     if arguments.stream and not able:
         why = (
             "is serverless, and SageMaker streams from instances alone"
@@ -232,7 +184,3 @@ def _streams(arguments: AskOptions, endpoint: ServiceEndpoint) -> bool:
             ],
         )
     return able and not arguments.json and (arguments.stream or sys.stdout.isatty())
-
-
-STREAMED: Final[Sequence[str]] = ("messages", "prompt")
-"""The forms whose answer is a text."""

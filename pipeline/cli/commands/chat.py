@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,7 +16,7 @@ from pipeline import settings, spelling
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.commands import ask as asking
-from pipeline.cli.commands.ask import Asker
+from pipeline.cli.commands.ask import ClockedAsker
 from pipeline.cli.piece_writer import PieceWriter, shown
 from pipeline.cli.screen import Screen
 from pipeline.cli.waiting import WaitingClock
@@ -48,7 +47,7 @@ COMMANDS: Final = {
 class Chat:
     """A conversation under way."""
 
-    asker: Asker
+    asker: ClockedAsker
     sampling: Sampling
     streams: bool
     screen: Screen
@@ -67,7 +66,6 @@ class Chat:
     def _ask(self, text: str) -> None:
         asked = self.said.said(Turn("user", text))
         written = PieceWriter(sys.stdout) if self.streams else None
-        begun = time.monotonic()
         try:
             with service_errors.translated():
                 reply = self.asker.ask(asked, self.sampling, write=written)
@@ -87,7 +85,7 @@ class Chat:
         self._ended(written)
         self.said = asked.said(Turn("assistant", reply.text))
         if self.timings:
-            self.screen.say(asking.timings(reply, time.monotonic() - begun, None))
+            self.screen.say(asking.timings(reply, None))
 
     def _ended(self, written: PieceWriter | None) -> None:
         if written is not None:
@@ -150,7 +148,7 @@ def chat(arguments: ChatOptions) -> int:
         endpoint = service_endpoint.find(clients, arguments.service, arguments.stack)
     _must_talk(endpoint)
     talk = Chat(
-        Asker(clients, endpoint, screen),
+        ClockedAsker(clients, endpoint, arguments.stack, screen),
         Sampling(arguments.max_tokens, arguments.temperature),
         endpoint.streams,
         screen,

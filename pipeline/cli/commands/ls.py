@@ -34,18 +34,18 @@ def ls(arguments: LsOptions) -> int:
     screen.hint("looking ...")
     with service_errors.translated():
         prices = price_list.known(settings.cache(), settings.region())
-        facts = service_status.read(clients, stack=arguments.stack, service=None, prices=prices)
-    services, now = service_status.arrange(facts), datetime.now(UTC)
+        found = service_status.overview(clients, stack=arguments.stack, prices=prices)
+    services, now = found.services, datetime.now(UTC)
     if arguments.json:
         rows = [dict(zip((one.lower() for one in HEAD), row(one, now), strict=True)) for one in services]
-        print(json.dumps({"services": rows, "unseen": list(facts.unseen)}, indent=2))
+        print(json.dumps({"services": rows, "unseen": list(found.unseen)}, indent=2))
         return 0
     if services:
         for line in table([HEAD, *(row(one, now) for one in services)]):
             screen.say(line)
     else:
         screen.say(full.nothing(None, arguments.stack))
-    for why in facts.unseen:
+    for why in found.unseen:
         screen.say(f"unseen     {why}")
     return 0
 
@@ -57,7 +57,7 @@ def row(service: Service, now: datetime) -> tuple[str, ...]:
         doing = "being deployed" if service.running else "nothing serves"
         return (service.name, "-", doing, "-", "-", "-")
     endpoint = serving.endpoint
-    status = endpoint.status if full.is_well(service) else f"{endpoint.status}, see status"
+    status = endpoint.status if service.well else f"{endpoint.status}, see status"
     if service.running:
         status += ", being deployed"
     age = span((now - datetime.fromisoformat(serving.since)).total_seconds())

@@ -69,10 +69,10 @@ class _File:
 class _Told:
     """Who is told how it goes: a person on the screen, or a machine by events."""
 
-    def __init__(self, arguments: PushOptions) -> None:
+    def __init__(self, arguments: PushOptions, events: Events | None = None) -> None:
         self.json = arguments.json
         self.screen = Screen.of(arguments)
-        self._events = Events(sys.stdout, quiet=arguments.quiet)
+        self._events = events or Events(sys.stdout, quiet=arguments.quiet)
 
     def say(self, text: str) -> None:
         """Tell a person how far it is."""
@@ -152,13 +152,18 @@ def push(arguments: PushOptions) -> int:
     return run(arguments, Clients(region=settings.region()))
 
 
-def run(arguments: PushOptions, clients: Clients) -> int:
+def run(arguments: PushOptions, clients: Clients, *, events: Events | None = None) -> int:
     """Push with the clients of an account.
 
     What costs nothing to look at comes first, and what takes long last: whoever is refused has not waited for it.
+
+    Args:
+        arguments: of the command line.
+        clients: of the account.
+        events: take what is told to a machine; None for standard output.
     """
     asked = _asked(arguments)
-    to = _Told(arguments)
+    to = _Told(arguments, events)
     with service_errors.translated():
         to.screen.hint("looking at the stack ...")
         found = preflight.find_stack(clients, arguments.stack or settings.STACK)
@@ -205,8 +210,8 @@ def run(arguments: PushOptions, clients: Clients) -> int:
         to.screen.say(f"  {watch.come_back(arguments, asked.service)}")
         return INTERRUPTED
     if arguments.no_follow:
-        return watch.left_alone(arguments, arn)
-    return watch.followed(arguments, clients, arn)
+        return watch.left_alone(arguments, arn, events)
+    return watch.followed(arguments, clients, arn, events)
 
 
 def _asked(arguments: PushOptions) -> _Asked:

@@ -7,6 +7,7 @@ when something that serves is not in service, or one of its alarms is in ALARM.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
+from pipeline.client import service_endpoint, ways_in
 from pipeline.errors import SealiftError
 from pipeline.limits import MiB
 from pipeline.operations import executions, price_list, service_status
@@ -25,9 +27,10 @@ from pipeline.stack import change_sets
 from pipeline.time_format import span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pipeline.cli.options import StatusOptions
+    from pipeline.client.ways_in import WaysIn
     from pipeline.operations.service_status import DeploymentStatus, Service
     from pipeline.planning.container_choice import OwnImage
 
@@ -42,20 +45,25 @@ def status(arguments: StatusOptions) -> int:
     screen.hint("looking ...")
     with service_errors.translated():
         prices = price_list.known(settings.cache(), settings.region())
-        facts = service_status.read(clients, stack=arguments.stack, service=arguments.only, prices=prices)
+        found = service_status.overview(clients, stack=arguments.stack, service=arguments.only, prices=prices)
+    ways = _ways_in(clients, arguments.only, arguments.stack) if arguments.only and found else None
     image = None if arguments.stack is None or arguments.only else _image(clients, arguments.stack)
-    services, now = service_status.arrange(facts), datetime.now(UTC)
+    services, now = found.services, datetime.now(UTC)
     if arguments.json:
         paid = service_status.cost(services)
-        shown = {
+        shown: dict[str, Any] = {
             "services": [document(one, now) for one in services],
             "usd_per_hour": paid.usd_per_hour if paid else 0.0,
             "image": image and {"tag": image.tag, "digest": image.digest, "repository": image.repository},
-            "unseen": list(facts.unseen),
+            "unseen": list(found.unseen),
         }
+        if arguments.only:
+            shown["ways_in"] = ways and asdict(ways)
         print(json.dumps(shown, indent=2))
     else:
         for line in lines(services, now):
+            screen.say(line)
+        for line in _told(ways) if ways else ():
             screen.say(line)
         if not services:
             near = (
@@ -67,9 +75,9 @@ def status(arguments: StatusOptions) -> int:
         if image is not None:
             there = "is in the stack's repository" if image.digest else f"is not there: `{images.PUSH}`"
             screen.say(f"image      {image.tag} {there}")
-        for why in facts.unseen:
+        for why in found.unseen:
             screen.say(f"unseen     {why}")
-    return 0 if all(is_well(one) for one in services) else 1
+    return 0 if found.well else 1
 
 
 def _image(clients: Clients, stack: str) -> OwnImage | None:
@@ -83,6 +91,32 @@ def _image(clients: Clients, stack: str) -> OwnImage | None:
         return None  # No service depends on it.
 
 
+def _ways_in(clients: Clients, service: str, stack: str | None) -> WaysIn | None:
+    """Return how a service is asked; None where nothing of it serves, or nobody may look."""
+    try:
+        with service_errors.translated():
+            endpoint = service_endpoint.find(clients, service, stack)
+    except SealiftError:
+        return None  # What is wrong stands above.
+    meta = clients.sagemaker_runtime.meta
+    return ways_in.of(
+        service,
+        endpoint.name,
+        endpoint.form,
+        region=meta.region_name,
+        runtime=meta.endpoint_url,
+        streams=endpoint.streams,
+        stack=stack,
+    )
+
+
+def _told(ways: WaysIn) -> Iterator[str]:
+    if ways.ask:
+        yield f"  {'ask it':<11}{ways.ask}"
+    yield f"  {'code':<11}{ways.connect}"
+    yield f"  {'base_url' if ways.url.endswith('/v1') else 'URL':<11}{ways.url}"
+
+
 def nothing(service: str | None, stack: str | None) -> str:
     """Return what is said where there is no service to show."""
     whose = f" of the stack {stack!r}" if stack else " in this account and region"
@@ -91,14 +125,7 @@ def nothing(service: str | None, stack: str | None) -> str:
     return f"nothing is deployed{whose}; upload an archive as models/<service>/model.tar.gz"
 
 
-def is_well(service: Service) -> bool:
-    """Return whether everything that serves is in service, and none of its alarms is in ALARM."""
-    serving = [one for one in service.deployments if one.role is Role.SERVES]
-    alarmed = any(alarm.state == alarms.ALARM for one in serving for alarm in one.alarms)
-    return not alarmed and all(one.endpoint.status == "InService" for one in serving)
-
-
-def lines(services: list[Service], now: datetime) -> Iterator[str]:
+def lines(services: Sequence[Service], now: datetime) -> Iterator[str]:
     """Yield what a person reads."""
     for service in services:
         yield service.name
@@ -159,7 +186,7 @@ def document(service: Service, now: datetime) -> dict[str, Any]:
     """Return a service for machines."""
     return {
         "service": service.name,
-        "well": is_well(service),
+        "well": service.well,
         "deployments": [
             {
                 "role": one.role.value,

@@ -66,7 +66,7 @@ def start(arguments: StartOptions) -> int:
     return left_alone(arguments, arn) if arguments.no_follow else followed(arguments, clients, arn)
 
 
-def followed(arguments: FollowingOptions, clients: Clients, arn: str) -> int:
+def followed(arguments: FollowingOptions, clients: Clients, arn: str, events: Events | None = None) -> int:
     """Show an execution until it has ended; return the exit status: 0 for a success, 1 for any other end.
 
     With Ctrl-C the deployment goes on, and how to come back is said: 130.
@@ -75,7 +75,7 @@ def followed(arguments: FollowingOptions, clients: Clients, arn: str) -> int:
     name = arn.rpartition(":")[2]
     view: following.View
     if arguments.json:
-        view = Events(sys.stdout, quiet=arguments.quiet)
+        view = events or Events(sys.stdout, quiet=arguments.quiet)
     else:
         screen.step(f"execution {arn}")
         view = following.view_on(screen, leaving="Ctrl-C leaves it running")
@@ -101,11 +101,11 @@ def _leave(screen: Screen, command: str) -> None:
     screen.say(f"  {command}")
 
 
-def left_alone(arguments: FollowingOptions, arn: str) -> int:
+def left_alone(arguments: FollowingOptions, arn: str, events: Events | None = None) -> int:
     """Say which execution was started, and how to follow it later."""
     name = arn.rpartition(":")[2]
     if arguments.json:
-        Events(sys.stdout).emit("execution", execution_arn=arn, status="RUNNING")
+        (events or Events(sys.stdout)).emit("execution", execution_arn=arn, status="RUNNING")
     else:
         screen = Screen(sys.stdout)
         screen.say(f"execution {arn}")

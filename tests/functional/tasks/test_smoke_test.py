@@ -23,6 +23,14 @@ TEST: dict[str, Any] = {
 }
 
 
+NAMES = {
+    "endpoint_name": "harbour-0",
+    "service": "harbour",
+    "hosting": "instance",
+    "execution": "arn:aws-cn:states:cn-north-1:123456789012:execution:pier-deployment:harbour-0",
+}
+
+
 def completion(text: str, tokens: int | None = 3) -> bytes:
     """Return an OpenAI-style answer."""
     document: dict[str, Any] = {
@@ -36,7 +44,7 @@ def completion(text: str, tokens: int | None = 3) -> bytes:
 
 def ask(do: Task, script: Script, **changed: Any) -> dict[str, Any]:
     """Run the smoke test on one endpoint."""
-    return do("SmokeTest", script.clients, endpoint_name="harbour-0", smoke_test={**TEST, **changed})
+    return do("SmokeTest", script.clients, smoke_test={**TEST, **changed}, **NAMES)
 
 
 def answer_to(script: Script, question: dict[str, Any], body: Any) -> None:
@@ -316,3 +324,21 @@ def test_asking_again_gives_the_same_result(do: Task, script: Script, streamed: 
     assert [line["answer"] for line in first["transcript"]] == [
         line["answer"] for line in second["transcript"]
     ]
+
+
+def test_how_it_is_asked_is_told_in_lines_for_the_notification(
+    do: Task, script: Script, streamed: Bodies
+) -> None:
+    """By the names of its stack, region and partition, in the form that suits the model."""
+    said = json.dumps({"choices": [{"text": "cargo and more", "finish_reason": "stop"}]}).encode()
+    for _ in range(2):
+        script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(said)})
+
+    tested = ask(do, script, ask_with=questions.PROMPT)
+
+    first, asked, endpoint, code = tested["ways_in"].split("\n")
+    assert first == ""
+    assert asked == 'ask it: sealift ask harbour "What does a sealift do?" --region cn-north-1 --stack pier'
+    assert endpoint == "endpoint: harbour-0"
+    assert 'region_name="cn-north-1"' in code
+    assert '{"prompt": "What does a sealift do?"}' in code

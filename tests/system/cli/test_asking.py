@@ -141,9 +141,20 @@ def test_what_is_printed_to_paste_asks_the_service(
     assert set(found) == {"boto3", "openai", "langchain", "litellm", "curl", "lambda"}
     assert ("openai/v1" in found["openai"]) is bool(fields)
 
+    status, out, _ = sealift("status", "quay")
+    assert status == cli.OK
+    assert '  ask it     sealift ask quay "What does a sealift do?"\n' in out
+    assert ("base_url" in out) is bool(fields)
+    _, out, _ = sealift("status", "quay", "--json")
+    ways = json.loads(out)["ways_in"]
+    assert ways["url"].startswith(f"{deployments.cloud.url}/endpoints/{ways['endpoint_name']}/")
+    said = ways["boto3"].replace("region_name", f'endpoint_url="{deployments.cloud.url}", region_name')
+    found["in short"] = f"import boto3\nprint({said})"
+
     keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "PATH": os.environ["PATH"]}
     for command in (
         [sys.executable, "-c", found["boto3"]],
+        [sys.executable, "-c", found["in short"]],
         ["bash", "-euo", "pipefail", "-c", found["curl"]],
     ):
         done = subprocess.run(command, env=keys, capture_output=True, text=True, timeout=120, check=False)

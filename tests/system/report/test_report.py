@@ -113,6 +113,29 @@ def test_every_end_leaves_a_report(reported: dict[str, Reported]) -> None:
     assert b"the wrong model" in reported["ABORTED"].body
 
 
+def test_how_it_is_asked_is_reported_and_notified_where_it_serves(
+    reported: dict[str, Reported], running_cloud: LocalCloud
+) -> None:
+    """By its true names; what does not serve is not asked."""
+    good = reported["SUCCEEDED"].ended
+    endpoint = good.results["plan_deployment"]["names"]["endpoint"]
+    history = running_cloud.clients.stepfunctions.get_execution_history(
+        executionArn=good.arn, maxResults=1000, reverseOrder=True
+    )
+    scheduled = (one.get("taskScheduledEventDetails", {}) for one in history["events"])
+    (told,) = (json.loads(one["parameters"]) for one in scheduled if one.get("resourceType") == "sns")
+
+    first, ask, name, code = told["Message"].split("\n")
+    assert first.startswith("service told is served by")
+    assert ask == 'ask it: sealift ask told "What does a sealift do?" --region us-east-1'
+    assert name == f"endpoint: {endpoint}"
+    assert f'EndpointName="{endpoint}"' in code
+    shown = reported["SUCCEEDED"].body.decode()
+    assert f"https://runtime.sagemaker.us-east-1.amazonaws.com/endpoints/{endpoint}/invocations" in shown
+    for status, one in reported.items():
+        assert (b'id="ask"' in one.body) is (status == "SUCCEEDED")
+
+
 def test_a_report_made_later_is_the_same(reported: dict[str, Reported], running_cloud: LocalCloud) -> None:
     """Byte for byte: it is made of nothing but what Step Functions keeps."""
     one = reported["FAILED"]

@@ -361,7 +361,9 @@ def test_a_killed_process_fails_the_smoke_test_as_in_aws(deployments: Deployment
     for server in servers:
         server.kill()
         server.wait()
-    event = {"endpoint_name": endpoint, "smoke_test": ended.results["plan_deployment"]["smoke_test"]}
+    plan = ended.results["plan_deployment"]
+    event = {"endpoint_name": endpoint, "execution": ended.arn}
+    event |= {name: plan[name] for name in ("smoke_test", "service", "hosting")}
 
     answer = deployments.cloud.clients.lambda_.invoke(
         FunctionName=deployments.cloud.physical_id("SmokeTest"), Payload=json.dumps(event).encode()

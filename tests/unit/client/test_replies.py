@@ -152,3 +152,19 @@ def test_an_event_without_an_end_is_not_kept_for_ever(monkeypatch: pytest.Monkey
 
     with pytest.raises(NotAnAnswer, match="over 100 bytes"):
         collected([b"data: " + b"x" * 60, b"x" * 60])
+
+
+def test_vectors_come_in_the_order_of_their_texts() -> None:
+    """However the answer lists them."""
+    data = [{"index": 1, "embedding": [2, 3]}, {"index": 0, "embedding": [0.5, 1]}]
+
+    assert replies.vectors(json.dumps({"data": data}).encode()) == [[0.5, 1.0], [2.0, 3.0]]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"data": [{"index": 0, "embedding": ["x"]}]}', b'{"data": [{}]}']
+)
+def test_what_holds_no_vectors_is_no_answer(body: bytes) -> None:
+    """By an error of ours."""
+    with pytest.raises(NotAnAnswer):
+        replies.vectors(body)

@@ -127,3 +127,26 @@ def test_a_system_message_is_one_and_first() -> None:
     assert [one.role for one in once.turns] == ["system", "user"]
     assert [one.text for one in once.with_system("Be long.").turns] == ["Be long.", "Hello."]
     assert once.with_system("") == HELLO
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param({"role": "tool", "content": "x"}, id="a role"),
+        pytest.param({"role": "user", "content": [{"type": "text", "text": "x"}]}, id="parts"),
+        pytest.param({"role": "user", "content": None}, id="no content"),
+        pytest.param({"role": "user", "content": "x", "name": "me"}, id="more"),
+        pytest.param({"content": "x"}, id="no role"),
+    ],
+)
+def test_a_message_that_is_no_turn_is_refused(message: dict[str, Any]) -> None:
+    """It could not be sent along as it is."""
+    with pytest.raises(InvalidInput, match="a content that is a text"):
+        requests.turn(message)
+
+
+def test_a_message_becomes_a_turn_and_back() -> None:
+    """As JSON may keep it."""
+    message = {"role": "assistant", "content": "x"}
+
+    assert requests.turn(message).document() == message

@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from pipeline.client import snippets
-from pipeline.client.service_endpoint import ServiceEndpoint
+from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.gguf import questions
 
 AWS = "https://runtime.sagemaker.eu-west-1.amazonaws.com"
@@ -37,10 +37,7 @@ def test_each_piece_is_whole(form: str, streams: bool, runtime: str) -> None:
         assert ("sagemaker_base_url" in found["litellm"].code) is (runtime == LOCAL)
 
 
-@pytest.mark.parametrize(
-    ("region", "url"),
-    [("eu-west-1", AWS), ("cn-north-1", "https://runtime.sagemaker.cn-north-1.amazonaws.com.cn")],
-)
-def test_the_runtime_has_its_regions_url(region: str, url: str) -> None:
-    """China's has a domain of its own."""
-    assert snippets.aws_runtime(region) == url
+def test_a_name_that_is_none_is_refused() -> None:
+    """What a report reads may have been written by anybody."""
+    with pytest.raises(ValueError, match="is no name"):
+        snippets.of(ServiceEndpoint("harbor", 'x"); evil("', streams=False), "eu-west-1", AWS)

@@ -168,7 +168,7 @@ def test_a_service_is_told_in_full() -> None:
         "  called by  ENDPOINT_NAME of assistant:live -> harbour-2",
         "  called by  ENDPOINT_NAME of assistant -> could not be read: not authorised",
     ]
-    assert not status.is_well(services[0])
+    assert not services[0].well
     document = status.document(services[0], NOW)
     assert document["deployments"][0]["archive"]["size"] == 3 * 1024**2
     assert document["deployments"][0]["age_s"] == 7200

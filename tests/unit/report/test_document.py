@@ -73,6 +73,19 @@ def test_what_an_image_is_stored_in_is_read_off_the_data(
     assert document._stored_image(results, plan) == found
 
 
+def test_a_good_deployment_says_how_it_is_asked(succeeded: ReportFacts, failed: ReportFacts) -> None:
+    """As AWS has it, in short and by each client; a deployment that does not serve is not asked."""
+    asked_by = made(succeeded).asked_by
+
+    assert asked_by is not None
+    assert asked_by.ways.ask == 'sealift ask harbour "What does a sealift do?" --region eu-central-1'
+    assert asked_by.ways.url.startswith(
+        "https://runtime.sagemaker.eu-central-1.amazonaws.com/endpoints/harbour-"
+    )
+    assert {one.name for one in asked_by.snippets} >= {"boto3", "openai", "curl"}
+    assert made(failed).asked_by is None
+
+
 @pytest.mark.parametrize(
     ("written", "gone", "state"),
     [
