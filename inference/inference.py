@@ -78,8 +78,8 @@ from sealift_request import (
     unmet,
     wrong_schema,
 )
-from sealift_schema import SchemaError
 from sealift_settings import LoadError, Settings, answering_s, settings_from
+from sealift_shortcoming import SchemaError
 from sealift_template import Conversation, Rendered, Template
 
 if TYPE_CHECKING:

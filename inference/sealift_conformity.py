@@ -1,27 +1,21 @@
 """What a grammar does not hold of a JSON schema: left out of the grammar, and checked when the answer is there.
 
-Owns both halves, so that they agree: `loosened` allows at least what a schema allows, and `shortcoming` says what is
-still wrong with a value. Refuses to run a client's regular expression that could take for ever: Python's cannot be
-interrupted.
+Owns the first half: `loosened` allows at least what a schema allows, and `held` tells whether a grammar of that is all
+of it. What is still wrong with a value says `sealift_shortcoming`.
 """
 
 from __future__ import annotations
 
-import importlib
-import json
 import math
-import re
 from typing import TYPE_CHECKING, Any
 
-from sealift_schema import MOST_DEPTH, MOST_NODES, MOST_REPEATS, SchemaError, is_of_type
+from sealift_schema import MOST_NODES, MOST_REPEATS
 from sealift_settings import shown
+from sealift_shortcoming import MOST_DEPTH, SchemaError, check_patterns, is_number, is_of_type, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_STEPS = 10**7
-"""Steps of a regular expression at most: the text's length to the power of its open repetitions."""
-_MOST_PATTERN = 1000
 _FORMATS = ("date", "time", "date-time", "uuid")
 _KEPT = {
     "object": ("properties", "required", "additionalProperties"),
@@ -39,28 +33,6 @@ _LISTED = 256
 """Whole numbers between two bounds that are written out one by one."""
 
 
-def resolved(reference: Any, root: Any, path: str = "schema") -> Any:
-    """Return what a reference inside a schema refers to.
-
-    Raises:
-        SchemaError: when it is not there, or lies elsewhere.
-    """
-    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
-        raise SchemaError(
-            f"{path}.$ref is {shown(reference)}; wanted a place in this schema, as '#/$defs/name'"
-        )
-    target = root
-    for step in reference.split("/")[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, dict) and name in target:
-            target = target[name]
-        elif isinstance(target, list) and name.isascii() and name.isdecimal() and int(name[:9]) < len(target):
-            target = target[int(name[:9])]
-        else:
-            raise SchemaError(f"{path}.$ref is {shown(reference)}, which is not there")
-    return target
-
-
 def loosened(schema: Any, *, annotated: bool = False) -> Any:
     """Return a schema that a grammar can hold, without references, and that allows at least what this one does.
 
@@ -71,7 +43,7 @@ def loosened(schema: Any, *, annotated: bool = False) -> Any:
     Raises:
         SchemaError: when it is too large or too deep, or has a pattern that cannot be checked.
     """
-    _check_patterns(schema, "schema", 0)
+    check_patterns(schema, "schema", 0)
     return _spelled(_Loosening(schema, annotated=annotated).one(schema, "schema", 0, ()))
 
 
@@ -92,25 +64,6 @@ def _spelled(schema: Any) -> Any:
     if isinstance(schema.get("additionalProperties"), dict):
         spelled["additionalProperties"] = _spelled(schema["additionalProperties"])
     return spelled
-
-
-def _check_patterns(schema: Any, path: str, depth: int) -> None:
-    """Check every pattern of a schema, wherever it stands, before anything is generated."""
-    if depth > 4 * MOST_DEPTH:
-        raise SchemaError(f"{path[:200]} is nested deeper than {4 * MOST_DEPTH} levels")
-    if isinstance(schema, list):
-        for part in schema:
-            _check_patterns(part, path, depth + 1)
-    elif isinstance(schema, dict):
-        for name, part in schema.items():
-            where = f"{path}.{name}"
-            if name == "pattern" and isinstance(part, str):
-                checked_pattern(part, where)
-            if name == "patternProperties" and isinstance(part, dict):
-                for pattern in part:
-                    checked_pattern(pattern, where)
-            if name not in ("enum", "const", "default", "examples"):
-                _check_patterns(part, where, depth + 1)
 
 
 class _Loosening:
@@ -252,7 +205,7 @@ def _whole_bounds(given: dict[str, Any]) -> tuple[int | None, int | None]:
 
     def of(name: str) -> Any:
         value = given.get(name)
-        return value if _is_number(value) and abs(value) < 10**15 else None
+        return value if is_number(value) and abs(value) < 10**15 else None
 
     low, above, high, below = (of(name) for name in _KEPT["integer"])
     lows = [math.ceil(low)] if low is not None else []
@@ -384,244 +337,3 @@ def _parts_held(schema: dict[str, Any], all_held: Callable[[Sequence[Any]], bool
         # A list of such places has just these, whatever may follow.
         return full and all_held([*parts, *places])
     return all_held([*parts, *([items] if items is not False else [])])
-
-
-# Regular expressions ----------------------------------------------------------------------------------------
-
-
-def checked_pattern(pattern: Any, path: str) -> tuple[re.Pattern[str], int]:
-    """Return a pattern to search with, and how long a text may be for that.
-
-    Raises:
-        SchemaError: when it is none, or could take for ever: a repetition inside of another one, or a choice.
-    """
-    if not isinstance(pattern, str) or len(pattern) > _MOST_PATTERN:
-        raise SchemaError(f"{path} is {shown(pattern)}; wanted a text of up to {_MOST_PATTERN} characters")
-    try:
-        # In Python 3.10 a module of its own.
-        parser = getattr(re, "_parser", None) or importlib.import_module("sre_parse")
-        compiled = re.compile(pattern)
-        repeats = _repeats(parser.parse(pattern))
-    except (re.error, RecursionError, OverflowError) as error:
-        raise SchemaError(f"{path} is {shown(pattern)}, which is no regular expression: {error}") from error
-    if repeats is None:
-        raise SchemaError(
-            f"{path} is {shown(pattern)}, which repeats a part with choices or repetitions in it, and could take for "
-            "ever; write it without"
-        )
-    return compiled, int(_STEPS ** (1 / (repeats + 1)))
-
-
-def _repeats(parsed: Any, *, inside: bool = False) -> int | None:
-    """Return how many open repetitions a parsed expression has; None when one lies in another."""
-    count = 0
-    for operation, argument in parsed:
-        name = str(operation)
-        parts: list[Any] = []
-        within = inside
-        if "REPEAT" in name:
-            low, high, part = argument
-            fixed = int(low) == int(high)
-            if inside and not fixed:
-                return None
-            within = inside or int(high) > 1
-            count += not fixed and int(high) > 1
-            parts = [part]
-        elif name == "BRANCH":
-            if inside:
-                return None
-            parts = argument[1]
-        elif name in ("SUBPATTERN", "ASSERT", "ASSERT_NOT"):
-            parts = [argument[-1]]
-        elif "GROUPREF" in name or name == "ATOMIC_GROUP":
-            return None
-        for part in parts:
-            found = _repeats(part, inside=within)
-            if found is None:
-                return None
-            count += found
-    return count
-
-
-# What is wrong ----------------------------------------------------------------------------------------------
-
-
-def shortcoming(
-    value: Any, schema: Any, root: Any = None, path: str = "the answer", depth: int = 0
-) -> str | None:
-    """Return what is wrong with a value by its schema; None when it conforms.
-
-    A keyword that is not known is an annotation; so is `format`.
-    """
-    root = schema if root is None else root
-    if schema is False:
-        return f"{path} is not allowed"
-    if not isinstance(schema, dict) or depth > 4 * MOST_DEPTH:
-        return None
-    deeper = depth + 1
-    if "$ref" in schema:
-        found = shortcoming(value, resolved(schema["$ref"], root), root, path, deeper)
-        if found:
-            return found
-    for check in (_of_values, _of_numbers, _of_texts):
-        found = check(value, schema, path)
-        if found:
-            return found
-    if isinstance(value, list):
-        return _of_lists(value, schema, root, path, deeper) or _of_parts(value, schema, root, path, deeper)
-    if isinstance(value, dict):
-        return _of_objects(value, schema, root, path, deeper) or _of_parts(value, schema, root, path, deeper)
-    return _of_parts(value, schema, root, path, deeper)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Return whether two JSON values are one: 1 is 1.0 and not true."""
-    if _is_number(one) and _is_number(other):
-        return bool(one == other)
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-
-
-def _of_values(value: Any, schema: dict[str, Any], path: str) -> str | None:
-    kinds = _list(schema["type"]) if "type" in schema else []
-    if kinds and not any(is_of_type(value, kind) for kind in kinds):
-        return f"{path} is {shown(value)}, not of type {' or '.join(map(str, kinds))}"
-    if "enum" in schema and not any(_same(value, one) for one in _list(schema["enum"])):
-        return f"{path} is {shown(value)}, which is not in the enum"
-    if "const" in schema and not _same(value, schema["const"]):
-        return f"{path} is {shown(value)}, not {shown(schema['const'])}"
-    return None
-
-
-def _of_numbers(value: Any, schema: dict[str, Any], path: str) -> str | None:
-    if not _is_number(value):
-        return None
-    for name, holds in _BOUNDS.items():
-        bound = schema.get(name)
-        if _is_number(bound) and not holds(value, bound):
-            return f"{path} is {value}; {name} is {bound}"
-    return None
-
-
-def _divides(value: float, step: float) -> bool:
-    if isinstance(value, int) and isinstance(step, int):
-        return value % step == 0
-    try:
-        times = value / step
-    except OverflowError:
-        return True
-    return abs(times - round(times)) < 1e-9 if math.isfinite(times) else True
-
-
-_BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
-    "minimum": lambda value, bound: bool(value >= bound),
-    "maximum": lambda value, bound: bool(value <= bound),
-    "exclusiveMinimum": lambda value, bound: bool(value > bound),
-    "exclusiveMaximum": lambda value, bound: bool(value < bound),
-    "multipleOf": lambda value, bound: bound <= 0 or _divides(value, bound),
-}
-
-
-def _length(value: Any, schema: dict[str, Any], least: str, most: str, path: str) -> str | None:
-    low: Any = schema.get(least)
-    high: Any = schema.get(most)
-    if _is_number(low) and len(value) < low:
-        return f"{path} has a length of {len(value)}; {least} is {low}"
-    if _is_number(high) and len(value) > high:
-        return f"{path} has a length of {len(value)}; {most} is {high}"
-    return None
-
-
-def _of_texts(value: Any, schema: dict[str, Any], path: str) -> str | None:
-    if not isinstance(value, str):
-        return None
-    found = _length(value, schema, "minLength", "maxLength", path)
-    pattern = schema.get("pattern")
-    return found or (_matches(value, pattern, path) if isinstance(pattern, str) else None)
-
-
-def _matches(text: str, pattern: Any, path: str) -> str | None:
-    compiled, most = checked_pattern(pattern, path)
-    if len(text) > most:
-        return f"{path} has {len(text)} characters, too many to compare with the pattern {shown(pattern)}"
-    return (
-        None
-        if compiled.search(text)
-        else f"{path} is {shown(text)}, which the pattern {shown(pattern)} is not in"
-    )
-
-
-def _of_lists(value: list[Any], schema: dict[str, Any], root: Any, path: str, depth: int) -> str | None:
-    found = _length(value, schema, "minItems", "maxItems", path)
-    if found:
-        return found
-    prefix = schema.get("prefixItems", [])
-    prefix = prefix if isinstance(prefix, list) else []
-    for number, item in enumerate(value):
-        part = prefix[number] if number < len(prefix) else schema.get("items", True)
-        found = shortcoming(item, part, root, f"{path}[{number}]", depth)
-        if found:
-            return found
-    if schema.get("uniqueItems") is True:
-        written = [json.dumps(item, sort_keys=True) for item in value]
-        if len(set(written)) < len(written):
-            return f"{path} has an item twice; uniqueItems is true"
-    if "contains" in schema and not any(
-        shortcoming(item, schema["contains"], root, path, depth) is None for item in value
-    ):
-        return f"{path} has no item as 'contains' has it"
-    return None
-
-
-def _of_objects(
-    value: dict[str, Any], schema: dict[str, Any], root: Any, path: str, depth: int
-) -> str | None:
-    found = _length(value, schema, "minProperties", "maxProperties", path)
-    if found:
-        return found
-    missing = [name for name in _list(schema.get("required", [])) if name not in value]
-    if missing:
-        return f"{path} has no {shown(missing[0])}"
-    properties, patterns = _object_in(schema, "properties"), _object_in(schema, "patternProperties")
-    for name, item in value.items():
-        where = f"{path}.{name}"
-        parts = [properties[name]] if name in properties else []
-        parts += [part for pattern, part in patterns.items() if _matches(name, pattern, where) is None]
-        for part in parts or [schema.get("additionalProperties", True)]:
-            found = shortcoming(item, part, root, where, depth)
-            if found:
-                return found
-        if "propertyNames" in schema:
-            found = shortcoming(name, schema["propertyNames"], root, f"the name {shown(name)}", depth)
-            if found:
-                return found
-    return None
-
-
-def _object_in(schema: dict[str, Any], name: str) -> dict[str, Any]:
-    value = schema.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _of_parts(value: Any, schema: dict[str, Any], root: Any, path: str, depth: int) -> str | None:
-    """Return what is wrong by the schemas inside of a schema that are about the same value."""
-
-    def wrong(part: Any) -> str | None:
-        return shortcoming(value, part, root, path, depth)
-
-    for part in _list(schema.get("allOf", [])):
-        found = wrong(part)
-        if found:
-            return found
-    if "anyOf" in schema and all(wrong(part) for part in _list(schema["anyOf"])):
-        return f"{path} is {shown(value)}, which no schema of 'anyOf' allows"
-    if "oneOf" in schema and sum(wrong(part) is None for part in _list(schema["oneOf"])) != 1:
-        return f"{path} is {shown(value)}, which not exactly one schema of 'oneOf' allows"
-    if "not" in schema and wrong(schema["not"]) is None:
-        return f"{path} is {shown(value)}, which 'not' forbids"
-    if "if" in schema:
-        return wrong(schema.get("then" if wrong(schema["if"]) is None else "else", True))
-    return None

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Union
 
 import sealift_fields as fields
 import sealift_grammar
-from sealift_conformity import loosened, shortcoming
+from sealift_conformity import loosened
 from sealift_messages import Problems, dialog, encodable, text_of, tool_choice_of, tools_of
 from sealift_responses import chat_of, is_for_responses
-from sealift_schema import SchemaError, check
+from sealift_schema import check
 from sealift_settings import shown, unknown
+from sealift_shortcoming import SchemaError, shortcoming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

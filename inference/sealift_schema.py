@@ -12,10 +12,10 @@ import json
 from typing import Any
 
 from sealift_settings import shown, unknown
+from sealift_shortcoming import MOST_DEPTH, SchemaError, is_of_type
 
 MOST_NODES = 1000
 """Schemas in a schema, references expanded."""
-MOST_DEPTH = 24
 MOST_VALUES = 500
 """Values of all enums together."""
 MOST_CHARACTERS = 32_768
@@ -45,10 +45,6 @@ _OF_TYPE: dict[str, tuple[str, ...]] = {
 _COMBINED = ("anyOf", "enum", "const")
 _KEYWORDS = frozenset({"type", *_COMBINED, *(name for names in _OF_TYPE.values() for name in names)})
 _FORMATS = ("date", "time", "date-time", "uuid")
-
-
-class SchemaError(ValueError):
-    """A schema that is wrong or that a grammar cannot hold; the message says where and why."""
 
 
 def check(schema: Any) -> None:
@@ -231,19 +227,3 @@ def _implied(schema: dict[str, Any], path: str) -> str | list[str]:
         raise SchemaError(f"{path} has no type, and keywords of {' and '.join(kinds)}; give the type")
     # Every JSON value, and the two kinds of numbers are one.
     return kinds[0] if kinds else [kind for kind in _OF_TYPE if kind != "integer"]
-
-
-def is_of_type(value: Any, kind: Any) -> bool:
-    """Return whether a JSON value is of a type."""
-    if isinstance(value, bool):
-        return bool(kind == "boolean")
-    if isinstance(value, float):
-        return bool(kind == "number") or (kind == "integer" and value.is_integer())
-    names = {
-        dict: ("object",),
-        list: ("array",),
-        str: ("string",),
-        int: ("number", "integer"),
-        type(None): ("null",),
-    }
-    return kind in names[type(value)]

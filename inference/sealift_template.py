@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from sealift_chat import ChatError
 from sealift_conformity import loosened
-from sealift_schema import SchemaError, check
+from sealift_schema import check
+from sealift_shortcoming import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

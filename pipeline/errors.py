@@ -29,6 +29,7 @@ and a test fails when a class has no place there.
     │   ├── EndpointTimedOut          neither InService nor Failed before the deadline
     │   ├── EndpointMoved             the service's one endpoint came or went since the plan; it is planned again
     │   ├── SmokeTestFailed           the endpoint is up and does not answer as expected
+    │   ├── QualityGateFailed         it answers worse than the suite, and the earlier deployment, ask for
     │   ├── ConsumerFailed            the consumer does not work with the new endpoint
     │   ├── ConsumerMoved             the consumer calls another endpoint than was read; it is read again
     │   ├── ImageNotAssembled         the model's layer does not come to an end, however often it goes on
@@ -312,6 +313,13 @@ class SmokeTestFailed(Failed):
 
     why = "the endpoint's answer is not what was expected"
     fix = "correct smoke_test.expect, or the model"
+
+
+class QualityGateFailed(Failed):
+    """The new endpoint is worse than what the suite, and the earlier deployment, ask of it."""
+
+    why = "the new endpoint's answers are worse than the quality gate allows"
+    fix = "compare both answers in the report; correct the model, or the suite's expectations"
 
 
 class ConsumerFailed(Failed):

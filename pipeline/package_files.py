@@ -40,6 +40,7 @@ CODE = (
     "sealift_responses.py",
     "sealift_schema.py",
     "sealift_settings.py",
+    "sealift_shortcoming.py",
     "sealift_template.py",
     "sealift_threads.py",
     "sealift_triggers.py",

@@ -9,8 +9,9 @@ The order of the states, with the places of those that are still to come in pare
     CheckArchive, PlanDeployment, WhichArtifact, AssembleArchive or AssembleImage (as often as ImageWhole says,
     then ImageAssembled), CreateModel, CreateEndpointConfig, MakeRoom, InPlace,
     CreateEndpoint or UpdateEndpoint, WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, MonitorEndpoint,
-    HasConsumer, ReadConsumer, WhoseConsumer, HasCanary, UpdateConsumer, RetirePrevious, RestoreCapacity, Summarise,
-    ShowSummary, NotifySuccess, DeploymentSucceeded
+    HasQualityGate (EvaluateQuality, as often as QualityEvaluated says), HasConsumer, ReadConsumer, WhoseConsumer,
+    HasCanary, UpdateConsumer, RetirePrevious, RestoreCapacity, Summarise, ShowSummary, NotifySuccess,
+    DeploymentSucceeded
 
 A consumer that another service took since the plan is left to it: LeaveConsumer, ConsumerLeft, RetirePrevious.
 A switch in two steps has ShiftConsumer, BeginBake, BakeConsumer, WatchConsumer and ConsumerBaked after HasCanary.
@@ -42,6 +43,7 @@ from tasks import (
     create_endpoint_config,
     create_model,
     diagnose,
+    evaluate_quality,
     make_room,
     monitor_endpoint,
     plan_deployment,
@@ -69,8 +71,8 @@ if TYPE_CHECKING:
 RENDERED = Path(__file__).with_name("deploy.asl.json")
 ORDER = Path(state_order.__file__)
 
-EXECUTION_TIMEOUT_S = 7 * 3600
-"""The outermost bound: longer than the longest deadline, all that precedes it, and the longest rollback."""
+EXECUTION_TIMEOUT_S = 9 * 3600
+"""The outermost bound: longer than the longest deadlines, all that precedes them, and the longest rollback."""
 
 PROVISIONING_S = 1800
 """How long SageMaker may take to find instances and to take them back, which no time-out bounds: assumed."""
@@ -438,6 +440,11 @@ def _forward() -> list[LambdaTask]:
             {"plan.$": "$.plan_deployment", "topic": "${TopicArn}"},
         ),
         _task(
+            evaluate_quality,
+            "Opt-in: the new endpoint and the earlier one are asked a suite; a worse one is not switched to.",
+            {"plan.$": "$.plan_deployment"},
+        ),
+        _task(
             read_consumer,
             "Whose turn it is, and how the consumers are, so that the switch can be undone exactly.",
             {"consumers.$": "$.plan_deployment.consumers", "results.$": "$"},
@@ -559,6 +566,20 @@ def _wire_artifact(by_name: dict[str, LambdaTask]) -> None:
     whole.default_choice(assembled)
     by_name["AssembleImage"].next(whole)
     assembled.next(by_name["CreateModel"])
+
+
+def _quality_gate(evaluate: LambdaTask, go_on: Choice) -> Choice:
+    """Return what is between the smoke test and the switch: the gate and its loop, or nothing."""
+    has_gate = Choice("HasQualityGate", comment="Only a deployment that asks for one has a quality gate.")
+    has_gate.add_choice(ChoiceRule.IsNull("$.plan_deployment.quality", True), go_on)
+    has_gate.default_choice(evaluate)
+    evaluated = Choice(
+        "QualityEvaluated", comment="One call has 15 minutes: the cases that are left are asked by another."
+    )
+    evaluated.add_choice(ChoiceRule.BooleanEquals("$.evaluate_quality.more", True), evaluate)
+    evaluated.default_choice(go_on)
+    evaluate.next(evaluated)
+    return has_gate
 
 
 def _wire_capacity(by_name: dict[str, LambdaTask], follow: Wait, done: Pass) -> None:
@@ -844,7 +865,7 @@ def build() -> Graph:
 
     wait.next(by_name["PollEndpoint"])
     by_name["PollEndpoint"].next(ready)
-    by_name["MonitorEndpoint"].next(has_consumer)
+    by_name["MonitorEndpoint"].next(_quality_gate(by_name["EvaluateQuality"], has_consumer))
     # All others go on with the one that stands below them in `_forward`.
     for task, following in pairwise(forward):
         if task.next_step is None:

@@ -25,8 +25,15 @@ from pipeline.aws.permissions import (
 )
 from pipeline.errors import InvalidArchive, Problem
 from pipeline.plain import plain
-from pipeline.planning import archive_rules, container_choice, deployment_request, request_sources
+from pipeline.planning import (
+    archive_rules,
+    container_choice,
+    deployment_request,
+    question_form,
+    request_sources,
+)
 from pipeline.planning.container_choice import ContainerChoice
+from pipeline.quality import gate_store, suite, suite_files
 from pipeline.rollout import own_image, sidecars
 from pipeline.sizing import images
 from pipeline.state_data.request_types import StackDefaults
@@ -41,7 +48,9 @@ if TYPE_CHECKING:
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.checks.rules import Rules
     from pipeline.aws.clients import Clients
+    from pipeline.quality.suite_files import SuiteFile
     from pipeline.state_data.checked_types import CheckedAssembly, CheckEvidence, UploadedArchive
+    from pipeline.state_data.quality_types import CheckedSuite
     from pipeline.state_data.request_types import Request
 
 
@@ -62,14 +71,16 @@ class Result(TypedDict):
     """The model part of the archive report."""
     evidence: CheckEvidence
     assembly: CheckedAssembly
+    quality: CheckedSuite | None
+    """The suite of the quality gate; None where there is no gate."""
 
 
 def run(event: Event, clients: Clients) -> Result:
     """Return the request with all its defaults, and what is known of the archive.
 
     Raises:
-        InvalidInput: with every problem of the input and of the deployment.json beside the archive; or no image for the
-            container that they name.
+        InvalidInput: with every problem of the input and of the deployment.json beside the archive, or of the suite
+            that they name; or no image for the container that they name.
         ArchiveNotFound, AccessDenied: when the archive cannot be read.
         InvalidArchive: with every problem of the archive.
     """
@@ -79,6 +90,7 @@ def run(event: Event, clients: Clients) -> Result:
     asked = deployment_request.request(event["input"], beside, event["defaults"], names)
     served = _served(asked, clients)
     request = served.request
+    bucket, questions = event["defaults"]["artifact_bucket"], _suite(request, clients)
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
     rules = archive_rules.archive_rules(
         request.code,
@@ -87,10 +99,10 @@ def run(event: Event, clients: Clients) -> Result:
         container=request.container,
     )
     if source.key.endswith(naming.MODEL_SUFFIX):
-        return _bare(source, rules, served, event["defaults"]["artifact_bucket"], clients)
+        return _with_suite(_bare(source, rules, served, bucket, clients), questions, bucket, clients)
     report = check(source, rules=rules)
     report.require()
-    return _bounded(
+    packed = _bounded(
         source.name,
         {
             "request": request,
@@ -107,9 +119,27 @@ def run(event: Event, clients: Clients) -> Result:
             },
             "model": _model(report),
             "evidence": _evidence(report, source.bytes_read, served),
-            "assembly": _assembly(report, request, event["defaults"]["artifact_bucket"], clients),
+            "assembly": _assembly(report, request, bucket, clients),
+            "quality": None,
         },
     )
+    return _with_suite(packed, questions, bucket, clients)
+
+
+def _suite(request: Request, clients: Clients) -> SuiteFile | None:
+    """Return the suite of the quality gate, if there is one; its mistakes are told before the archive is read."""
+    if request.quality is None:
+        return None
+    return suite_files.read(clients.s3, request.archive.bucket, request.archive.key, request.quality.suite)
+
+
+def _with_suite(checked: Result, file: SuiteFile | None, bucket: str, clients: Clients) -> Result:
+    """Return what was found with the suite, whose cases the model must be one to be asked."""
+    if file is None:
+        return checked
+    suits = question_form.of(checked["request"], checked["model"])
+    cases = suite.parse(file.content, file.place, suits=suits)
+    return {**checked, "quality": gate_store.keep_cases(clients.s3, bucket, cases, file.name)}
 
 
 def _served(request: Request, clients: Clients) -> ContainerChoice:
@@ -182,6 +212,7 @@ def _bare(source: S3Source, rules: Rules, served: ContainerChoice, bucket: str, 
                 "relocate_model": False,
                 "record": None,
             },
+            "quality": None,
         },
     )
 

@@ -32,6 +32,7 @@ from pipeline.planning import consumer_claims, plan
 from pipeline.rollout import base_image, endpoint_usage
 from pipeline.state_data import plan_types
 from pipeline.state_data.checked_types import CheckedAssembly, CheckEvidence, UploadedArchive
+from pipeline.state_data.quality_types import CheckedSuite
 from pipeline.state_data.request_types import Request, StackDefaults
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class CheckedUpload(TypedDict):
     """The model part of the archive report: as many facts of its header as it has."""
     evidence: CheckEvidence
     assembly: CheckedAssembly
+    quality: NotRequired[CheckedSuite | None]
+    """One that an older release checked has none."""
 
 
 class PlanningResults(TypedDict):
@@ -114,6 +117,7 @@ def run(event: Event, clients: Clients) -> Result:
         taken_from=next((one.endpoint for one in others if not stay), None),
         earlier=event["results"].get("plan_deployment"),
         prices=prices,
+        suite=checked.get("quality"),
     )
     plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
     situation = endpoint_usage.read_usage(clients, request.service)

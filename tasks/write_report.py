@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.aws import lambda_handler
-from pipeline.aws.permissions import EXECUTIONS, REPORTS, allow
+from pipeline.aws.permissions import EXECUTIONS, RECORDS, REPORTS, allow
 from pipeline.report import document, page, source
 from pipeline.sizing import pricing
 
@@ -36,7 +36,7 @@ class Result(TypedDict):
 
 def run(event: Event, clients: Clients) -> Result:
     """Write the report of the execution."""
-    made = document.assemble(source.fetch(clients.stepfunctions, event["execution"]), pricing.LISTED)
+    made = document.assemble(source.fetch(clients, event["execution"]), pricing.LISTED)
     body, key = page.render(made), document.key(made.name, made.service)
     clients.s3.put_object(
         Bucket=event["artifact_bucket"], Key=key, Body=body, ContentType="text/html; charset=utf-8"
@@ -52,6 +52,9 @@ handler = lambda_handler.Task(
             "states:GetExecutionHistory",
             "states:DescribeStateMachineForExecution",
             on=EXECUTIONS,
+        ),
+        allow(
+            "s3:GetObject", on=RECORDS, why="What both deployments answered to the suite of a quality gate."
         ),
         allow("s3:PutObject", on=REPORTS),
     ),

@@ -20,6 +20,7 @@ from pipeline.gguf.header import read_header
 from pipeline.limits import GB, MiB
 from pipeline.operations import checklist, diagnosis
 from pipeline.planning import plan, request_fields
+from pipeline.quality import suite
 from pipeline.rollout import answers, embeddings, rankings
 from pipeline.sizing import fit, gpu_fit, images, instance_choice, instance_types
 from pipeline.sizing import pricing as price_list
@@ -109,6 +110,11 @@ def _catches_quota(states: Mapping[str, Any]) -> bool:
 def inputs() -> str:
     """List every field of an execution's input, those of objects by their path."""
     return _table("field|what it is|what is accepted|default", _fields(request_fields.EXECUTION_INPUT, ""))
+
+
+def cases() -> str:
+    """List every field of a suite's case."""
+    return _table("field|what it is|what is accepted|default", _fields(suite.CASE, ""))
 
 
 def _fields(where: schema.Object, path: str) -> Iterator[tuple[object, ...]]:
@@ -467,6 +473,7 @@ def _monthly(instance: instance_types.Instance) -> str:
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "path": path,
     "inputs": inputs,
+    "cases": cases,
     "parameters": parameters,
     "outputs": outputs,
     "bounds": bounds,

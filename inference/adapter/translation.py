@@ -42,7 +42,7 @@ from sealift_request import (
     unmet,
     wrong_schema,
 )
-from sealift_schema import SchemaError
+from sealift_shortcoming import SchemaError
 from sealift_template import TWO_ANSWERS
 
 if TYPE_CHECKING:

@@ -111,6 +111,11 @@ def fitted(lines: Sequence[ChecklistLine], *, width: int, height: int, unicode: 
     return _around(lines, width=width, height=height, unicode=unicode)
 
 
+def colored(text: str, mark: Mark | None) -> Text:
+    """Return a text in the color of a mark; as it is without one."""
+    return Text(plain(text), style=STYLES[mark] if mark else "")
+
+
 def clipped(text: str, width: int, left_out: str = "…") -> str:
     """Return a text in at most `width` columns, with `left_out` for what does not fit."""
     if cell_len(text) <= width:

@@ -173,7 +173,10 @@ class CheckOptions(AccountOptions):
     """Of `sealift check`."""
 
     files: tuple[str, ...] = _argument(
-        "ARCHIVE", "a file, s3://bucket/key, or any shard of a split model", many=True, type=PLACE
+        "ARCHIVE",
+        "a file, s3://bucket/key, any shard of a split model, or a suite (.jsonl)",
+        many=True,
+        type=PLACE,
     )
     relocate_model: bool = _field(_relocate_model, OWN, default=False)
 
@@ -446,6 +449,25 @@ class AskOptions(ServiceOptions):
 @dataclass(frozen=True, kw_only=True)
 class ChatOptions(ServiceOptions):
     """Of `sealift chat`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions(StackedOptions):
+    """Of `sealift eval`."""
+
+    service: str = _argument("SERVICE", "the service's name")
+    stack: str | None = _stack(help="only a deployment of this stack (default: of any stack of the account)")
+    suite: Path = _option(
+        "--suite",
+        required=True,
+        type=FILE,
+        metavar="FILE",
+        help="the cases, JSON Lines; `-` for standard input (required)",
+    )
+    against: str | None = _option(
+        "--against", metavar="NAME", help="another service, or an endpoint, that is asked the same beside it"
+    )
+    save: Path | None = _option("--save", type=FILE, metavar="FILE", help="write all answers there, as JSON")
 
 
 @dataclass(frozen=True, kw_only=True)

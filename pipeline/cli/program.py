@@ -323,6 +323,16 @@ def program() -> CommandGroup:
             examples=("sealift chat demo", 'sealift chat demo --system "You are a harbor pilot."'),
         ),
         LeafCommand(
+            "eval",
+            "ask a service a suite of cases and judge its answers; 1 when one fails",
+            "eval:evaluate",
+            options.EvalOptions,
+            examples=(
+                "sealift eval demo --suite suite.jsonl",
+                "sealift eval demo --suite suite.jsonl --against demo-4e0ca7a42f18 --save answers.json",
+            ),
+        ),
+        LeafCommand(
             "connect",
             "print code to paste that asks a service: boto3, OpenAI, LangChain, LiteLLM, curl",
             "connect:connect",

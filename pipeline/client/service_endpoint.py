@@ -17,33 +17,18 @@ from pipeline.errors import ConsumerUnreadable, InvalidInput, Problem
 from pipeline.gguf import questions
 from pipeline.operations import executions, service_status
 from pipeline.planning import consumer
-from pipeline.rollout import release_store
+from pipeline.rollout import release_store, releases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Mapping
 
     from pipeline.aws.clients import Clients
     from pipeline.rollout.releases import Consumer, Release
 
+choose = releases.choose
+
 SERVING: Final = frozenset({"InService", "Updating"})
 """In which an endpoint answers: one that is updated does so with what it had."""
-
-
-def choose(found: Iterable[Release], called: AbstractSet[str]) -> Release | None:
-    """Return the release that serves; None when none does.
-
-    Args:
-        found: the service's releases.
-        called: the endpoints that its consumers call. Where they call none of the service's nobody can tell who calls
-            it by its name: then the newest good one serves, as it does for `sealift status`.
-    """
-    there = [one for one in found if one.endpoint and one.serves]
-    by_consumers = [one for one in there if one.endpoint in called]
-    # A consumer calls what is tried in its canary as well; what is settled comes first.
-    settled = [one for one in by_consumers if one.good] or by_consumers
-    able = settled or [one for one in there if one.is_rollback_target]
-    return max(able, key=lambda one: one.age, default=None)
 
 
 def find(clients: Clients, service: str, stack: str | None) -> ServiceEndpoint:

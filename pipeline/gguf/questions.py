@@ -32,6 +32,8 @@ BEGINNING: Final = "Once upon a time, there was a"
 """The same of a base model, which is given the beginning of a text: a greeting is a whole one."""
 OTHER: Final = "Interest rates rose by a quarter of a percent."
 """Embedded, or ranked, beside each text, which it has nothing to do with."""
+TEXTS: Final = 2
+"""That are embedded or ranked together: what is asked, and one of these two."""
 _ANOTHER: Final = "A whale sleeps upright in warm water."
 
 _SAMPLED: Final = {"temperature": 0.8, "top_p": 0.95, "seed": 1}

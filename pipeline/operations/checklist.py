@@ -49,6 +49,8 @@ class ChecklistItem:
     """The states that do it when the workflow goes the other way."""
     refusals: frozenset[str] = frozenset()
     """The errors, and causes of a denial, by which an earlier state already refuses this and nothing else."""
+    part: str = ""
+    """The plan's field without which a deployment has no such line; empty for a line that each has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,10 @@ def _monitored(results: Mapping[str, Any]) -> str:
     return f"{len(monitored['alarms'])} alarms on {monitored['endpoint_name']}: {metrics}{unmeasured}"
 
 
+def _gate(results: Mapping[str, Any]) -> str:
+    return str(results["evaluate_quality"]["told"])
+
+
 def _switched(results: Mapping[str, Any]) -> str:
     consumers = ", ".join(
         f"{one['variable']} of {one['function_name']}: {one['previous'] or 'not set'} -> {one['endpoint_name']}"
@@ -291,6 +297,9 @@ ITEMS: tuple[ChecklistItem, ...] = (
     ChecklistItem("after", "inference tested with a request", ("SmokeTest",), _tested),
     ChecklistItem("after", "endpoint metrics monitored", ("MonitorEndpoint",), _monitored),
     ChecklistItem(
+        "after", "quality gate passed", ("EvaluateQuality", "QualityEvaluated"), _gate, part="quality"
+    ),
+    ChecklistItem(
         "after",
         "consumer Lambda updated",
         ("ReadConsumer", "ShiftConsumer", "BakeConsumer", "WatchConsumer", "UpdateConsumer"),
@@ -319,14 +328,16 @@ def lines(execution: Execution, clock: Clock | None = None) -> list[ChecklistLin
         execution: as it stands.
         clock: of the look; without it, lines that run have no time and waits no measure.
     """
-    drawn = [_line(item, execution, clock) for item in ITEMS]
+    plan = execution.results.get("plan_deployment") or {}
+    items = [item for item in ITEMS if not item.part or plan.get(item.part) is not None]
+    drawn = [_line(item, execution, clock) for item in items]
     reached = max((n for n, line in enumerate(drawn) if line.mark is not Mark.PENDING), default=-1)
     drawn = [
         # The workflow went past it: it has no part in this deployment.
         replace(line, mark=Mark.SKIPPED, evidence=_otherwise(item, execution))
         if line.mark is Mark.PENDING and n < reached
         else line
-        for n, (item, line) in enumerate(zip(ITEMS, drawn, strict=True))
+        for n, (item, line) in enumerate(zip(items, drawn, strict=True))
     ]
     return _explained(drawn, execution.results.get("diagnose"))
 
@@ -432,6 +443,8 @@ def _complete(name: str, execution: Execution) -> bool:
         return False
     if last.name == "EndpointReady":
         return (execution.results.get("poll_endpoint") or {}).get("verdict") == "ready"
+    if last.name == "QualityEvaluated":
+        return not (execution.results.get("evaluate_quality") or {}).get("more")
     return True
 
 

@@ -376,17 +376,18 @@ def failed_state(results: dict[str, Any], cause: str = "") -> str:
 
 
 def _left_out(plan: dict[str, Any]) -> set[str]:
-    """Return the states that a plan never reaches: one of two artifacts, one strategy, a switch's first step."""
+    """Return the states that a plan never reaches: one of two artifacts and strategies, the gate, a switch's start."""
     other = "update_endpoint" if plan.get("updates") is None else "create_endpoint"
     artifact = "assemble_image" if plan.get("image") is None else "assemble_archive"
-    return {other, artifact, *(() if plan.get("switch") == IN_STEPS else CANARY)}
+    gate = ("evaluate_quality",) if plan.get("quality") is None else ()
+    return {other, artifact, *gate, *(() if plan.get("switch") == IN_STEPS else CANARY)}
 
 
 def _unfinished(name: str, result: dict[str, Any]) -> bool:
     """Return whether a loop's result is that of a look which was not the last."""
     if name == "poll_endpoint":
         return bool(result.get("verdict") != "ready")
-    if name == "assemble_image":
+    if name in {"assemble_image", "evaluate_quality"}:
         return bool(result.get("more"))
     return name == "watch_consumer" and result["left"] > 0
 

@@ -16,6 +16,7 @@ ORDER: Final = (
     "poll_endpoint",
     "smoke_test",
     "monitor_endpoint",
+    "evaluate_quality",
     "read_consumer",
     "shift_consumer",
     "watch_consumer",

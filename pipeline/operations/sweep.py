@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.operations.account import Account, Made
     from pipeline.rollout.releases import Release
 
-SETTLED: Final = timedelta(hours=8)
+SETTLED: Final = timedelta(hours=10)
 """Longer than an execution may last: whoever found an archive unmarked has made its model, or ended, by then."""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.gguf import questions
 from pipeline.hosting import SERVERLESS
+from pipeline.planning import question_form
 from pipeline.sizing import fit, images
 from pipeline.sizing.companion_memory import Beside
 from pipeline.sizing.llama_memory import Shape
@@ -78,7 +79,7 @@ def inference(request: Request, model: Mapping[str, Any], where: str, slots: int
 
 def smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int) -> PlannedSmokeTest:
     """Return the smoke test that suits what the model is for."""
-    test, asked = request.smoke_test, form(request, model)
+    test, asked = request.smoke_test, question_form.of(request, model)
     return PlannedSmokeTest(
         prompts=questions.prompts(test.prompts, asked),
         ask_with=asked,
@@ -91,16 +92,8 @@ def smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int) -> Pl
 
 def consumers(request: Request, model: Mapping[str, Any]) -> tuple[RequestedConsumer, ...]:
     """Return the consumers, each with the event to try it with where a prompt would not do."""
-    asked = form(request, model)
+    asked = question_form.of(request, model)
     event = questions.event(asked, questions.prompts(request.smoke_test.prompts, asked)[0])
     if event is None:
         return request.consumers
     return tuple(replace(one, test_event=one.test_event or event) for one in request.consumers)
-
-
-def form(request: Request, model: Mapping[str, Any]) -> str:
-    """Return the field that the smoke test asks with."""
-    # What an archive's own code takes is for it to say; messages are what every one was asked with so far.
-    own = request.code == images.ARCHIVE_CODE
-    offered = () if own else images.PROFILES[request.container].requests
-    return request.smoke_test.ask_with or questions.form(str(model.get("purpose")), offered)

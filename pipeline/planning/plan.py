@@ -47,6 +47,7 @@ from pipeline.state_data.plan_types import (
     Poll,
     Previous,
 )
+from pipeline.state_data.quality_types import PlannedGate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from pipeline.sizing.serving import OtherServing
     from pipeline.state_data.checked_types import UploadedArchive
     from pipeline.state_data.plan_types import Offer
+    from pipeline.state_data.quality_types import CheckedSuite
     from pipeline.state_data.request_types import Request, RequestedConsumer, RequestedInstanceType
 
 
@@ -87,6 +89,8 @@ class PlanFacts:
     """Notes of what was seen in the account."""
     prices: Mapping[str, instance_types.ListedPrice] = field(default_factory=lambda: instance_types.LISTED)
     """Of instances, by type: as AWS's list has them, where it was read."""
+    suite: CheckedSuite | None = None
+    """Of the quality gate, where the request has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +206,14 @@ def plan(facts: PlanFacts) -> Plan:
         switch=_switch(request.consumers),
         callers=_callers(request.consumers),
         taken_from=facts.taken_from,
+        quality=_gate(facts),
         log_form=log_form,
         keep_previous=KEPT[where] if request.keep_previous is None else request.keep_previous,
         notes=tuple(
             payload.cut_all(
                 [
                     *facts.remarks,
+                    *_gated(facts),
                     *plan_notes.notes(request, facts.model, facts.today, where),
                     *plan_notes.image_notes(needed),
                     *hosted.notes,
@@ -215,6 +221,35 @@ def plan(facts: PlanFacts) -> Plan:
                 ]
             )
         ),
+    )
+
+
+def _gated(facts: PlanFacts) -> tuple[str, ...]:
+    """Return what a person should know of the quality gate."""
+    gate = _gate(facts)
+    if gate is None:
+        return ()
+    cases = f"{gate.cases} case{'s' * (gate.cases != 1)} of {gate.suite}"
+    return (
+        f"quality gate: {cases} are asked before the switch, and {gate.allow_worse} may be worse than before",
+    )
+
+
+def _gate(facts: PlanFacts) -> PlannedGate | None:
+    """Return the quality gate; None where none is asked for."""
+    wanted, found = facts.request.quality, facts.suite
+    if wanted is None or found is None:
+        return None
+    return PlannedGate(
+        suite=found["suite"],
+        bucket=found["bucket"],
+        key=found["key"],
+        cases=found["cases"],
+        allow_worse=wanted.allow_worse,
+        allow_failed=wanted.allow_failed,
+        deadline_s=wanted.deadline_s,
+        # An execution's name is its own for as long as the record is kept.
+        record_key=f"records/quality/{facts.execution.rpartition(':')[2]}.json",
     )
 
 

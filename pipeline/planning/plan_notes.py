@@ -11,7 +11,7 @@ from inference.sealift_models import COMPANIONS, DRAFT
 from pipeline import limits
 from pipeline.gguf import purpose, questions
 from pipeline.hosting import SERVERLESS
-from pipeline.planning import artifact_choice, autoscaling, model_settings, quotas
+from pipeline.planning import artifact_choice, autoscaling, model_settings, question_form, quotas
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def notes(request: Request, model: dict[str, Any], today: date, where: str = SER
     profile = images.PROFILES[request.container]
     return [
         *notes,
-        *purpose.notes(model, messages_only=model_settings.form(request, model) == questions.MESSAGES),
+        *purpose.notes(model, messages_only=question_form.of(request, model) == questions.MESSAGES),
         *images.notes(
             profile,
             today,

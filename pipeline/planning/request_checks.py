@@ -36,7 +36,7 @@ def problems(request: Request, asked: dict[str, Any], defaults: StackDefaults, s
     found = _of_other_hosting(request.hosting, asked, said)
     if request.hosting != SERVERLESS:
         found += [*_bake(request, asked, said), *_scaled(request, said)]
-    found += _whole(request, defaults, said)
+    found += [*_gate_in_place(request, said), *_whole(request, defaults, said)]
     # Last, and by itself: what is wrong otherwise may be what makes it so large.
     return found or [*_too_large(request, said), *_too_many_looks(request, said)]
 
@@ -120,6 +120,22 @@ def _bake(request: Request, asked: dict[str, Any], said: Said) -> list[Problem]:
             "strategy 'in_place', where SageMaker moves the calls",
             "leave 'bake_s' out; a new endpoint is tried with 'consumer.canary'",
             said.where("bake_s"),
+        )
+    ]
+
+
+def _gate_in_place(request: Request, said: Said) -> list[Problem]:
+    """Return what is wrong with a quality gate where there is nothing to hold back: callers have the update already."""
+    if request.quality is None or request.strategy != IN_PLACE:
+        return []
+    return [
+        Problem(
+            "GateInPlace",
+            "'quality' with strategy 'in_place'",
+            "strategy 'new_endpoint': in place SageMaker gives callers the new model before it could be asked, and "
+            "takes the earlier one away",
+            "leave 'quality' or 'strategy' out; `sealift eval` asks the service afterwards",
+            said.where("quality"),
         )
     ]
 

@@ -26,6 +26,9 @@ from pipeline.schema import (
 from pipeline.sizing import images, preference
 from pipeline.state_data.request_types import RELOCATE_MODEL_ALIAS
 
+MOST_CASES = 100
+"""Of one suite."""
+
 _ARN = r"arn:aws[a-z-]*:"
 
 EXPECT = Object(
@@ -170,6 +173,30 @@ INSTANCE_TYPE = Object(
     }
 )
 
+QUALITY = Object(
+    {
+        "suite": Field(
+            Text("the name of a file that ends in .jsonl", r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.jsonl"),
+            "the file of cases, which lies beside the archive",
+            required=True,
+        ),
+        "allow_worse": Field(
+            Integer(0, MOST_CASES),
+            "cases that may fail although the earlier deployment passes them",
+            default=0,
+        ),
+        "allow_failed": Field(
+            Integer(0, MOST_CASES),
+            "cases that may fail at all; when absent, any that the earlier deployment fails as well",
+        ),
+        "deadline_s": Field(
+            Integer(60, 3600),
+            "seconds for all cases; one that was not asked by then has failed",
+            default=1800,
+        ),
+    }
+)
+
 MOST_INSTANCES = 20
 """Of one endpoint: more than an ordinary account may have of any type."""
 
@@ -299,6 +326,11 @@ _TUNABLE: dict[str, Field] = {
     ),
     "inference": Field(INFERENCE, "settings of the model server", default={}),
     "smoke_test": Field(SMOKE_TEST, "how the new endpoint is tried", default={}),
+    "quality": Field(
+        QUALITY,
+        "the quality gate: cases that the new endpoint and the earlier one are asked before the switch, which a worse "
+        "one does not come to; none when absent",
+    ),
     "consumer": Field(
         OneOrMore(CONSUMER, MOST_CONSUMERS),
         "the Lambda to switch over, or several; none when absent, and null or [] takes the stack's own away",

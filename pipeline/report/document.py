@@ -19,7 +19,7 @@ from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import checklist, execution_history
-from pipeline.report import costs, memory, state_graph, timeline, transcript
+from pipeline.report import costs, memory, quality, state_graph, timeline, transcript
 from pipeline.report.links import Console
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from pipeline.operations.execution_history import Execution
     from pipeline.report.costs import Costs
     from pipeline.report.memory import MemoryPicture
+    from pipeline.report.quality import QualitySection
     from pipeline.report.state_graph import Graph
     from pipeline.report.timeline import Timeline
     from pipeline.report.transcript import Transcript
     from pipeline.sizing.pricing import Prices
+    from pipeline.state_data.quality_types import QualityRecord
 
     R = TypeVar("R")
 
@@ -57,6 +59,8 @@ class ReportFacts:
     """The whole history, oldest first."""
     definition: Mapping[str, Any] | None
     """Of the state machine as it was then; None when it is not known."""
+    gate: QualityRecord | None = None
+    """What both deployments answered; None where nobody asked, or it may not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,8 @@ class Document:
     fit: MemoryPicture | None
     archive: tuple[Fact, ...]
     transcript: Transcript | None
+    quality: QualitySection | None
+    """None of a deployment without a quality gate."""
     switched: tuple[SwitchedRow, ...]
     asked_by: AskedBy | None
     """None of a deployment that does not serve."""
@@ -202,6 +208,7 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
         fit=fit,
         archive=part("the archive", lambda: tuple(_archive(results)), ()),
         transcript=talk,
+        quality=part("the quality gate", lambda: quality.section(plan, facts.gate), None),
         switched=part("the consumers", lambda: tuple(_switched(results)), ()),
         asked_by=part("how it is asked", lambda: _asked_by(ran, service, region), None),
         resources=part("the resources", lambda: tuple(_resources(ran, console, alarms)), ()),

@@ -30,6 +30,7 @@ from pipeline.naming import deployment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from pipeline.aws.resource_tags import Caller
 
@@ -108,6 +109,22 @@ class Release:
     def is_rollback_target(self) -> bool:
         """Whether it can serve again: its endpoint is there, with its configuration or one that came after it."""
         return self.good and self.status in ALIVE
+
+
+def choose(found: Iterable[Release], called: AbstractSet[str]) -> Release | None:
+    """Return the release that serves; None when none does.
+
+    Args:
+        found: the service's releases.
+        called: the endpoints that its consumers call. Where they call none of the service's nobody can tell who calls
+            it by its name: then the newest good one serves, as it does for `sealift status`.
+    """
+    there = [one for one in found if one.endpoint and one.serves]
+    by_consumers = [one for one in there if one.endpoint in called]
+    # A consumer calls what is tried in its canary as well; what is settled comes first.
+    settled = [one for one in by_consumers if one.good] or by_consumers
+    able = settled or [one for one in there if one.is_rollback_target]
+    return max(able, key=lambda one: one.age, default=None)
 
 
 def read(

@@ -177,9 +177,9 @@ def judge(
     """
     if form == questions.INPUT:
         found = embeddings.parse(said)
-        wrong = embeddings.shortcomings(found, _TEXTS, size)
+        wrong = embeddings.shortcomings(found, questions.TEXTS, size)
         # Too many or too few are the server's matter, not the model's.
-        broken = bool(wrong) and len(found.vectors) == _TEXTS
+        broken = bool(wrong) and len(found.vectors) == questions.TEXTS
         return (
             answers.Answer(found.text, None, None, found.timings),
             wrong,
@@ -187,8 +187,8 @@ def judge(
         )
     if form == questions.QUERY:
         ranked = rankings.parse(said)
-        wrong = rankings.shortcomings(ranked, _TEXTS)
-        broken = bool(wrong) and len(ranked.scores) == _TEXTS
+        wrong = rankings.shortcomings(ranked, questions.TEXTS)
+        broken = bool(wrong) and len(ranked.scores) == questions.TEXTS
         return (
             answers.Answer(ranked.text, None, None, ranked.timings),
             wrong,
@@ -198,7 +198,3 @@ def judge(
     wrong = answers.shortcomings(answer.text, answer.completion_tokens, expect, prompt=prompt)
     flaw = answers.unexpected(answer.text, expect, prompt)
     return answer, wrong, answers.DEGENERATE if flaw else {}
-
-
-_TEXTS: Final = 2
-"""That are embedded or ranked: the prompt, and one that has nothing in common with it (`questions.body`)."""

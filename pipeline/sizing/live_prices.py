@@ -173,4 +173,6 @@ def unreadable(name: str, why: str) -> InvalidInput:
 
 def _wrong(name: str, seen: str) -> InvalidInput:
     fix = "`sealift prices --refresh` writes it anew"
-    return InvalidInput(name, [Problem("WrongPrices", seen, "a file that `sealift prices` has written", fix)])
+    return InvalidInput(
+        name, [Problem("WrongPriceFile", seen, "a file that `sealift prices` has written", fix)]
+    )

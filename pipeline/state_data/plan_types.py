@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.json_codec import unsaid
 from pipeline.quota_usage import Lowered
+from pipeline.state_data.quality_types import PlannedGate
 from pipeline.state_data.request_types import RequestedConsumer, Scaling, SmokeTest
 
 
@@ -205,6 +206,8 @@ class Plan:
     """The endpoint of another service that a consumer is taken from, as the request says."""
     image: PlannedImage | None = None
     """The image to make, which holds the model; None where an archive does, or the files as they are."""
+    quality: PlannedGate | None = None
+    """None: no gate is between the smoke test and the switch."""
     log_form: str | None = None
     """Of a request's line in the containers' log; None where they write none."""
     keep_previous: int

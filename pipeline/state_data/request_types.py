@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 from pipeline.json_codec import OlderName, unsaid
+from pipeline.state_data.quality_types import RequestedGate
 
 RELOCATE_MODEL_ALIAS: Final = "mend"
 """What the setting `relocate_model` was called: taken from people, and from what an older release hands over."""
@@ -180,3 +181,5 @@ class Request:
     min_tokens_per_s: float | None = unsaid(None)
     answer_within_s: float | None = unsaid(None)
     """Seconds of an answer of 150 tokens."""
+    quality: RequestedGate | None = None
+    """None: the consumers are switched without one. A request that an older release checked does not say."""

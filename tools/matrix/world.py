@@ -69,6 +69,8 @@ LONG = f"{GOOD} " + " ".join(f"Crate {n} is loaded." for n in range(50_000))
 """A good answer of a megabyte: several of them are more than an execution's data may hold."""
 WRONG = "Ping ping."
 EXPECT = {"contains": "cargo"}
+SUITE = json.dumps({"prompt": "What does a sealift do?", "expect": {**EXPECT, "similarity": 1}}).encode()
+"""Of a quality gate: one case, in which two good answers are the same."""
 
 HANDLER = """\
 import json, os, urllib.request
@@ -152,6 +154,7 @@ SCENARIOS = {
             thinned=True,
             lengthy=True,
         ),
+        Scenario("quality gate", {"quality": {"suite": "suite.jsonl"}}, thinned=True),
         Scenario("unreadable variables", thinned=True, wrong=True, locked=True),
         Scenario("taken over", {"hosting": "instance"}, thinned=True, other="on instances"),
         Scenario(
@@ -596,6 +599,9 @@ class World:
             settings = json.dumps(_settings(scenario)).encode()
             sidecar = f"models/{_service(scenario)}/deployment.json"
             cloud.clients.s3.put_object(Bucket=bucket, Key=sidecar, Body=settings)
+            if gate := scenario.settings.get("quality"):
+                suite = f"models/{_service(scenario)}/{gate['suite']}"
+                cloud.clients.s3.put_object(Bucket=bucket, Key=suite, Body=SUITE)
 
     @property
     def _repository(self) -> str:

@@ -18,12 +18,15 @@ from pipeline.archive.s3 import bare, split_models
 from pipeline.archive.s3.sources import FileSource, S3Source
 from pipeline.aws.clients import Clients
 from pipeline.aws.service_errors import translated
+from pipeline.cli import suite_upload
 from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Progress, Screen
 from pipeline.errors import ArchiveNotFound, Problem
 from pipeline.gguf.header import MAGIC
 from pipeline.limits import MiB
+from pipeline.operations.checklist import Mark
 from pipeline.planning import archive_rules
+from pipeline.quality import suite
 from pipeline.sizing import images
 
 if TYPE_CHECKING:
@@ -99,7 +102,9 @@ def _upload(result: PackResult, bucket: str, key: str, screen: Screen) -> None:
 
 
 def check(arguments: CheckOptions) -> int:
-    """Say whether an archive can become an endpoint."""
+    """Say whether an archive can become an endpoint, or whether a suite of cases is right."""
+    if len(arguments.files) == 1 and arguments.files[0].endswith(suite.SUFFIX):
+        return _suite(Path(arguments.files[0]), as_json=arguments.json)
     screen = Screen(sys.stderr, quiet=arguments.quiet)
     begun = monotonic()
     report = check_files(
@@ -111,6 +116,20 @@ def check(arguments: CheckOptions) -> int:
     else:
         tell(report, seconds, Screen(sys.stdout))
     return 0 if report.verdict == "accepted" else 1
+
+
+def _suite(path: Path, *, as_json: bool) -> int:
+    """Say whether a suite is right by itself; which model it is for is not known here.
+
+    Raises:
+        InvalidInput: with every mistake, each with its line.
+    """
+    cases = suite.parse(suite_upload.content(path), str(path)).cases
+    if as_json:
+        print(json.dumps({"verdict": "accepted", "path": str(path), "cases": len(cases)}, indent=2))
+    else:
+        Screen(sys.stdout).say(f"{path}: {len(cases)} case{'s' * (len(cases) != 1)}", mark=Mark.DONE)
+    return 0
 
 
 def check_files(

@@ -19,7 +19,7 @@ from local_cloud.hosting import HostingSettings
 from local_cloud.hosting.containers import oci_runtime
 from pipeline import naming, settings
 from pipeline.aws import service_errors
-from pipeline.cli import following, reading
+from pipeline.cli import following, reading, suite_upload
 from pipeline.cli.commands import report
 from pipeline.cli.endings import Misuse, misuse
 from pipeline.cli.following import Events
@@ -78,6 +78,7 @@ def run(arguments: LocalRunOptions) -> int:
         )
         raise InvalidInput("archive", [seen])
     deployment = _deployment(arguments)
+    suite = suite_upload.find(deployment, arguments.input)
     screen = Screen.of(arguments)
     parts = _Parts()
     screen.hint("starting the local cloud ...")
@@ -88,12 +89,14 @@ def run(arguments: LocalRunOptions) -> int:
         screen.step(cloud.how_endpoints_run)
         if deployment.get("container") == images.LLAMA_CPP.name:
             screen.step(chosen.hosting.behind_llama_cpp)
+        bucket = cloud.outputs["UploadBucketName"]
+        suite_upload.send(cloud.clients.s3, bucket, _key(arguments, archive), suite)
         arn = _start(cloud, archive, deployment, arguments, screen)
         parts.end("upload")
         ended = _follow(cloud, arn, screen, "Ctrl-C ends the local cloud, and the deployment with it")
         parts.end("deployment")
         if arguments.report is not None:
-            made = document.assemble(source.fetch(cloud.clients.stepfunctions, arn), pricing.LISTED)
+            made = document.assemble(source.fetch(cloud.clients, arn), pricing.LISTED)
             report.write(arguments.report, page.render(made))
             parts.end("report")
         if not arguments.json:
@@ -231,13 +234,18 @@ def object_name(archive: Path) -> str:
     return "model.zip" if archive.suffix == ".zip" else "model.tar.gz"
 
 
+def _key(arguments: LocalRunOptions, archive: Path) -> str:
+    """Return the key of an archive; outside models/, an upload starts nothing."""
+    folder = "by-hand" if arguments.by == "hand" else "models"
+    return f"{folder}/{arguments.service}/{object_name(archive)}"
+
+
 def _start(
     cloud: LocalCloud, archive: Path, deployment: dict[str, Any], arguments: LocalRunOptions, screen: Screen
 ) -> str:
     """Upload the archive and return the execution that deploys it."""
     bucket, by_hand = cloud.outputs["UploadBucketName"], arguments.by == "hand"
-    # Outside models/, an upload starts nothing.
-    key = f"{'by-hand' if by_hand else 'models'}/{arguments.service}/{object_name(archive)}"
+    key = _key(arguments, archive)
     if deployment and not by_hand:
         body = json.dumps(deployment).encode()
         cloud.clients.s3.put_object(Bucket=bucket, Key=request_sources.sidecar_key(key), Body=body)

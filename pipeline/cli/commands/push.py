@@ -25,7 +25,7 @@ from pipeline.archive.s3 import resumable, split_models
 from pipeline.archive.s3.sources import FileSource
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
-from pipeline.cli import following, preflight, prospects, reading
+from pipeline.cli import following, preflight, prospects, reading, suite_upload
 from pipeline.cli.commands import plan, watch
 from pipeline.cli.commands.archives import named, tell
 from pipeline.cli.endings import INTERRUPTED, Misuse
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pipeline.archive.checks.report import ArchiveReport
     from pipeline.archive.s3.resumable import Begun, Cut, Sent
     from pipeline.cli.options import PushOptions
+    from pipeline.cli.suite_upload import SuiteHere
     from pipeline.state_data.request_types import Request
 
 T = TypeVar("T")
@@ -136,6 +137,8 @@ class _Asked:
     """The settings that the person hands over; None to leave those that lie beside the archive."""
     name: str
     """What the person calls them."""
+    suite: SuiteHere | None = None
+    """Of the quality gate that they ask for."""
 
     @property
     def source(self) -> FileSource:
@@ -187,6 +190,7 @@ def run(arguments: PushOptions, clients: Clients, *, events: Events | None = Non
                 # First: the archive's event starts the deployment, which reads them.
                 beside = json.dumps(asked.deployment, indent=2).encode()
                 clients.s3.put_object(Bucket=bucket, Key=request_sources.sidecar_key(key), Body=beside)
+            suite_upload.send(clients.s3, bucket, key, asked.suite)
             # What lies beside a model comes before it, whose own event starts the deployment with it.
             files = sorted(asked.files, key=lambda one: companion_kind(one.name) is None)
             for source in files:
@@ -244,9 +248,10 @@ def _asked(arguments: PushOptions) -> _Asked:
         mistakes += _two_services(service, deployment, name)
         refused = refused or bool(mistakes)
         problems.extend(mistakes)
+    suite = tried(lambda: suite_upload.find(deployment or {}, path)) if not problems else None
     if problems or service is None or files is None:
         raise (InvalidInput if refused else Misuse)("command line", problems)
-    return _Asked(service, files, deployment, reading.name_of(path) if path is not None else "")
+    return _Asked(service, files, deployment, reading.name_of(path) if path is not None else "", suite)
 
 
 def _files(archive: str) -> tuple[FileSource, ...]:

@@ -71,8 +71,8 @@ def _facts(said: str, stack: str | None) -> ReportFacts:
     Raises:
         InvalidInput: when it knows none; Misuse when the name of one can be none.
     """
-    client = _clients(said).stepfunctions
-    return source.fetch(client, executions.find(client, said, stack))
+    clients = _clients(said)
+    return source.fetch(clients, executions.find(clients.stepfunctions, said, stack))
 
 
 def _clients(said: str) -> Clients:

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealift_chat import Library, find_library
-from sealift_conformity import loosened, shortcoming
+from sealift_conformity import loosened
 from sealift_schema import MOST_REPEATS, check
+from sealift_shortcoming import shortcoming
 
 NAME: dict[str, Any] = {"type": "string"}
 _NAME = re.compile(r"[A-Za-z0-9-]+")

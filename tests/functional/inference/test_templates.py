@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import package_files
 from sealift_chat import ChatError, Library, Templates, find_library
-from sealift_schema import SchemaError
+from sealift_shortcoming import SchemaError
 from sealift_template import Conversation, Rendered, Template
 
 ALL = (

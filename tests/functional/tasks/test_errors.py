@@ -31,6 +31,16 @@ BEFORE = {
 }
 PLAN = a_plan(execution="arn:e", max_concurrency=5)
 CHECKED = a_checked_upload(consumer={"function_name": "assistant"})
+GATE = {
+    "suite": "suite.jsonl",
+    "bucket": "artifacts",
+    "key": "records/suites/0.json",
+    "cases": 1,
+    "allow_worse": 0,
+    "allow_failed": None,
+    "deadline_s": 60,
+    "record_key": "records/quality/e.json",
+}
 IMAGE = {
     "repository": "123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift",
     "tag": "model-0a",
@@ -175,6 +185,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             "topic": "arn:aws:sns:us-east-1:123456789012:sealift",
         },
     ),
+    ("EvaluateQuality", "s3", "get_object", {"plan": {**PLAN, "quality": GATE}}),
     (
         "ReadConsumer",
         "lambda_",

@@ -81,7 +81,7 @@ def test_a_state_machine_that_is_gone_is_no_reason_to_have_no_report(script: Scr
         "stepfunctions", "describe_state_machine_for_execution", "StateMachineDoesNotExist", "gone"
     )
 
-    facts = source.fetch(script.clients.stepfunctions, ARN)
+    facts = source.fetch(script.clients, ARN)
 
     assert facts.definition is None
     assert [event["id"] for event in facts.events] == [1, 2]

@@ -139,7 +139,7 @@ def test_how_it_is_asked_is_reported_and_notified_where_it_serves(
 def test_a_report_made_later_is_the_same(reported: dict[str, Reported], running_cloud: LocalCloud) -> None:
     """Byte for byte: it is made of nothing but what Step Functions keeps."""
     one = reported["FAILED"]
-    facts = source.fetch(running_cloud.clients.stepfunctions, one.ended.arn)
+    facts = source.fetch(running_cloud.clients, one.ended.arn)
 
     assert page.render(document.assemble(facts, pricing.LISTED)) == one.body
 

@@ -98,6 +98,17 @@ def _roles(cloud: LocalCloud) -> dict[str, str]:
     }
 
 
+def _deploy_with_a_gate(deployments: Deployments, archive: Path) -> None:
+    """Twice: the second time there is an earlier deployment to compare with."""
+    suite = json.dumps({"prompt": "What does a sealift do?", "expect": {"similarity": 0}}).encode()
+    s3 = deployments.cloud.clients.s3
+    s3.put_object(Bucket=deployments.bucket, Key="models/gated/suite.jsonl", Body=suite)
+    for _ in range(2):
+        gated = settings(consumer=None, quality={"suite": "suite.jsonl"})
+        _good(deployments.upload(archive, "gated", gated))
+    empty(deployments.cloud)
+
+
 def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, folder: Path) -> None:
     cloud = deployments.cloud
     live = Live(deployments)
@@ -125,6 +136,7 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
         live.remove()
     # The account has ten concurrent invocations, and the first service holds them.
     empty(cloud)
+    _deploy_with_a_gate(deployments, archive)
     # What is not marked as good: whoever comes next asks whether its execution is still running.
     deployments.fail("sagemaker.AddTags=AccessDeniedException")
     _good(deployments.upload(archive, "steady", settings(strategy="in_place")))

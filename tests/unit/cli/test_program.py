@@ -33,6 +33,7 @@ NEEDED = {
     "ask": ["s"],
     "chat": ["s"],
     "connect": ["s"],
+    "eval": ["s", "--suite", "f.jsonl"],
     "delete": ["s"],
     "logs": ["s"],
     "report": ["s"],
@@ -48,7 +49,7 @@ def test_every_command_that_there_was_is_there() -> None:
     """Their names are public."""
     names = (
         "pack check plan deploy destroy push start watch status history logs rollback sweep report doctor settings "
-        "ask chat connect delete ls token completion local image prices"
+        "ask chat connect delete eval ls token completion local image prices"
     )
     assert sorted(program.program().commands) == sorted(names.split())
     assert {path[-1] for path in VERBS if path[0] == "local"} == {"run", "up"}

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sealift_conformity import checked_pattern, loosened, shortcoming
+from sealift_conformity import loosened
 from sealift_request import parse_request
-from sealift_schema import MOST_REPEATS, SchemaError, check
+from sealift_schema import MOST_REPEATS, check
+from sealift_shortcoming import SchemaError, checked_pattern, shortcoming
 
 PYDANTIC: dict[str, Any] = json.loads(
     (Path(__file__).parent / "pydantic_schemas.json").read_text(encoding="utf-8")

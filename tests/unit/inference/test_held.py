@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sealift_conformity import held, loosened, shortcoming
-from sealift_schema import MOST_REPEATS, SchemaError
+from sealift_conformity import held, loosened
+from sealift_schema import MOST_REPEATS
+from sealift_shortcoming import SchemaError, shortcoming
 
 CITY = {"type": "string"}
 

@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from sealift_schema import (
-    MOST_DEPTH,
     MOST_NODES,
     MOST_REPEATED,
     MOST_REPEATS,
     MOST_VALUES,
     MOST_WHOLE,
-    SchemaError,
     check,
 )
+from sealift_shortcoming import MOST_DEPTH, SchemaError
 
 
 def _nested(depth: int) -> dict[str, Any]:

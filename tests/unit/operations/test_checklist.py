@@ -294,7 +294,7 @@ def test_a_failed_state_fails_its_lines_and_skips_what_follows(name: str) -> Non
     )
     reached = [item for item in ITEMS if name in item.states]
 
-    for item, line in zip(ITEMS, found, strict=True):
+    for item, line in zip([one for one in ITEMS if not one.part], found, strict=True):
         if item in reached:
             assert (line.mark, line.evidence) == (Mark.FAILED, "AccessDenied")
         elif item.states[-1] in PATH[: PATH.index(name)]:
@@ -406,6 +406,29 @@ def test_an_image_ticks_the_line_of_the_archive(image: dict[str, Any], told: str
 
     assert line.mark is Mark.DONE
     assert told in line.evidence
+
+
+GATED = {**RESULTS, "plan_deployment": {**RESULTS["plan_deployment"], "quality": {"cases": 2}}}
+
+
+@pytest.mark.parametrize(
+    ("done", "more", "mark"),
+    [
+        pytest.param(("EvaluateQuality", "QualityEvaluated"), False, Mark.DONE, id="through"),
+        pytest.param(("EvaluateQuality", "QualityEvaluated"), True, Mark.RUNNING, id="asked in part"),
+        pytest.param((), False, Mark.PENDING, id="not yet"),
+    ],
+)
+def test_a_quality_gate_has_a_line_where_there_is_one(done: tuple[str, ...], more: bool, mark: Mark) -> None:
+    """It is through when the last case was asked; a deployment without a gate has no such line."""
+    told = {"more": more, "told": "2 of 2 cases passed"}
+    path = (*PATH[: PATH.index("HasConsumer")], *done)
+    found = stands(*path, results={**GATED, "evaluate_quality": told})
+    (line,) = [line for line in found if line.text == "quality gate passed"]
+
+    assert line.mark is mark
+    assert line.evidence == ("2 of 2 cases passed" if mark is Mark.DONE else "")
+    assert not [line for line in stands(*PATH) if line.text == "quality gate passed"]
 
 
 def test_a_long_answer_is_shown_in_part() -> None:

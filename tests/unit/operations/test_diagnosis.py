@@ -228,7 +228,7 @@ SAID = (
     ),
 )
 
-WAY = [name for name in ORDER if name not in {"assemble_image", "update_endpoint"}]
+WAY = [name for name in ORDER if name not in {"assemble_image", "update_endpoint", "evaluate_quality"}]
 """The states that a deployment of an archive with an endpoint of its own comes to."""
 GOOD: dict[str, Any] = {name: {} for name in WAY} | {
     "plan_deployment": {"switch": "in_steps"},
@@ -312,6 +312,26 @@ def test_the_message_of_a_lambda_is_unpacked() -> None:
             {"check_archive": {}, "plan_deployment": {"image": {}}, "assemble_image": {"more": True}},
             "assemble_image",
             id="an image that is not whole",
+        ),
+        pytest.param(
+            {**GOOD, "plan_deployment": {"quality": {}}, "read_consumer": None},
+            "evaluate_quality",
+            id="a gate",
+        ),
+        pytest.param(
+            {**GOOD, "plan_deployment": {"quality": {}}, "evaluate_quality": {"more": True}},
+            "evaluate_quality",
+            id="a gate that is not through",
+        ),
+        pytest.param(
+            {
+                **GOOD,
+                "plan_deployment": {"quality": {}},
+                "evaluate_quality": {"more": False},
+                "read_consumer": None,
+            },
+            "read_consumer",
+            id="a gate that is through",
         ),
         pytest.param(
             {"check_archive": {}, "plan_deployment": {"image": {}}, "assemble_image": {"more": False}},

@@ -263,8 +263,8 @@ def test_a_version_that_an_alias_calls_stays() -> None:
         pytest.param(None, 24, Action.MARK, id="not marked"),
         pytest.param(23, 24, Action.KEEP, id="marked not long ago"),
         pytest.param(25, 24, Action.DELETE, id="marked long ago"),
-        pytest.param(7, 0, Action.KEEP, id="an execution may still be using it"),
-        pytest.param(9, 0, Action.DELETE, id="no execution lasts so long"),
+        pytest.param(9, 0, Action.KEEP, id="an execution may still be using it"),
+        pytest.param(11, 0, Action.DELETE, id="no execution lasts so long"),
     ],
 )
 def test_an_archive_is_marked_and_deleted_much_later(
@@ -319,8 +319,8 @@ IMAGE = Made(
 @pytest.mark.parametrize(
     ("claimed_h", "grace_h", "action"),
     [
-        pytest.param(7.9, 1, Action.KEEP, id="an execution may still be at work on it"),
-        pytest.param(8, 1, Action.DELETE, id="any that claimed it has ended"),
+        pytest.param(9.9, 1, Action.KEEP, id="an execution may still be at work on it"),
+        pytest.param(10, 1, Action.DELETE, id="any that claimed it has ended"),
         pytest.param(23.9, 24, Action.KEEP, id="within the grace"),
         pytest.param(24, 24, Action.DELETE, id="after the grace"),
     ],

@@ -141,7 +141,7 @@ def test_a_zip_holds_no_module_that_its_handler_does_not_import(
 
 WITHOUT_PLANNING = (
     *("CreateModel", "CreateEndpointConfig", "CreateEndpoint", "MakeRoom", "PollEndpoint", "SmokeTest"),
-    *("StartDeployment", "Diagnose"),
+    *("StartDeployment", "EvaluateQuality", "Diagnose"),
 )
 """The functions that carry out what was planned, look at it, or come before any plan."""
 PLANNING_WITHOUT_SIZING = (
@@ -325,11 +325,16 @@ def test_the_code_of_archives_travels_with_the_tasks_that_put_it_there(
             for path, body in content.items()
             if path.startswith(("inference/", bundles.RUNTIME))
         }
-        # A package has this file, and the tasks import the rules which files are models, and which embed, and the words
-        # of the containers' log.
+        # A package has this file, and the tasks import the rules which files are models, and which embed, the words of
+        # the containers' log, and what is wrong with a value by its schema.
         data.pop("__init__.py", None)
         if name not in CARRYING:
-            for rule in ("sealift_log.py", "sealift_models.py", "sealift_purpose.py"):
+            for rule in (
+                "sealift_log.py",
+                "sealift_models.py",
+                "sealift_purpose.py",
+                "sealift_shortcoming.py",
+            ):
                 data.pop(rule, None)
 
         expected = package_files.code_contents() if name in CARRYING else {}

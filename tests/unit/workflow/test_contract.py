@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import importlib
 import json
+import math
 import re
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ from pipeline.planning import consumer, quotas, request_checks, request_fields
 from pipeline.schema import Integer
 from pipeline.stack import bundles, template
 from state_machine import definition
-from tasks import create_endpoint, create_model, update_endpoint
+from tasks import create_endpoint, create_model, evaluate_quality, update_endpoint
 from tasks.read_consumer import MOST_READS
 from tasks.roll_back import ToldFailure
 
@@ -133,9 +134,11 @@ def test_the_order_of_the_diagnosis_is_the_workflows() -> None:
         if any(one["Next"] == "Diagnose" for one in STATES[name].get("Catch", ()))
     ]
 
-    assert [name for name in state_order.ORDER if name not in {"assemble_image", "update_endpoint"}] == [
+    elsewhere = {"assemble_image", "update_endpoint", "evaluate_quality"}
+    assert [name for name in state_order.ORDER if name not in elsewhere] == [
         snake(name) for name in diagnosed
     ]
+    assert state_order.ORDER.index("evaluate_quality") == state_order.ORDER.index("monitor_endpoint") + 1
     assert state_order.ORDER.index("assemble_image") == state_order.ORDER.index("assemble_archive") + 1
     assert state_order.ORDER.index("update_endpoint") == state_order.ORDER.index("create_endpoint") + 1
 
@@ -182,6 +185,7 @@ def walk(name: str) -> list[str]:
         "WhichArtifact": "AssembleArchive",
         "InPlace": "CreateEndpoint",
         "EndpointReady": "SmokeTest",
+        "HasQualityGate": "HasConsumer",
         "HasConsumer": "ReadConsumer",
         "WhoseConsumer": "HasCanary",
         "HasCanary": "ShiftConsumer",
@@ -701,7 +705,12 @@ def test_a_history_has_room_for_all_but_the_looks() -> None:
     assert isinstance(bake_s, Integer)
     looks, _ = consumer.bake(bake_s.high)
 
+    gate = ["EvaluateQuality", "QualityEvaluated"]
+    of_gate = request_fields.QUALITY.fields["deadline_s"].check
+    assert isinstance(of_gate, Integer)
+
     aside = 2 + sum(events(name, retried=True) for name in STATES)
+    aside += math.ceil(of_gate.high / evaluate_quality.ASKS_S) * sum(map(events, gate))
     aside += (len(quotas.Rung) + quotas.MOST_ROOM) * sum(map(events, ladder))
     aside += MOST_READS * sum(map(events, again))
     aside += looks * sum(map(events, bake))
@@ -774,8 +783,13 @@ def test_the_longest_way_through_a_rollback_ends_before_the_execution_does(asks:
             waits_s(name, one) for one in ("ResourceLimitExceeded", "EndpointBusy") if one in names
         )
     deadline = request_fields.EXECUTION_INPUT.fields["deadline_s"].check
+    of_gate = request_fields.QUALITY.fields["deadline_s"].check
     assert isinstance(deadline, Integer)
+    assert isinstance(of_gate, Integer)
     seconds += deadline.high + waits_s("SmokeTest", "ModelNotReady") + waits_s("RollBack", "EndpointBusy")
+    # What is asked as the gate's time ends has its own.
+    seconds += of_gate.high + STATES["EvaluateQuality"]["TimeoutSeconds"]
+    seconds += waits_s("EvaluateQuality", "ModelNotReady")
 
     assert seconds <= json.loads(RENDERED)["TimeoutSeconds"]
 
@@ -899,6 +913,7 @@ def test_only_the_known_statements_have_no_resource() -> None:
     wide = sorted(name for name, one in statements() if one["Effect"] == "Allow" and one["Resource"] == "*")
 
     looking = [
+        "EvaluateQuality",
         "PlanDeployment",
         "RestoreCapacity",
         "RetirePrevious",
