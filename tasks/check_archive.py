@@ -118,7 +118,7 @@ def run(event: Event, clients: Clients) -> Result:
                 "last_modified": source.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ"),
             },
             "model": _model(report),
-            "evidence": _evidence(report, source.bytes_read, served.note),
+            "evidence": _evidence(report, source.bytes_read, served),
             "assembly": _assembly(report, request, bucket, clients),
             "quality": None,
         },
@@ -202,7 +202,7 @@ def _bare(source: S3Source, rules: Rules, served: ContainerChoice, bucket: str, 
                 "parts": bare.described_parts(files),
             },
             "model": _model(report),
-            "evidence": _evidence(report, report.bytes_read, served.note),
+            "evidence": _evidence(report, report.bytes_read, served),
             "assembly": {
                 "way": "place",
                 "reason": "the files are handed over as they are",
@@ -233,14 +233,18 @@ def _assembly(report: ArchiveReport, request: Request, bucket: str, clients: Cli
     }
 
 
-def _evidence(report: ArchiveReport, bytes_read: int, container: str) -> CheckEvidence:
-    notes = (*([container] if container else ()), *report.notes)
-    return {
+def _evidence(report: ArchiveReport, bytes_read: int, served: ContainerChoice) -> CheckEvidence:
+    evidence: CheckEvidence = {
         "method": report.method,
         "bytes_read": bytes_read,
         "members": len(report.members),
-        "notes": [payload.cut(plain(note), _MOST_NOTE) for note in notes],
+        "notes": [payload.cut(plain(note), _MOST_NOTE) for note in report.notes],
     }
+    if served.note:
+        evidence["container"] = served.note
+    if served.image_bytes:
+        evidence["image_bytes"] = served.image_bytes
+    return evidence
 
 
 def _model(report: ArchiveReport) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """PlanDeployment: what will be created, under which names and of which size; nothing is created here.
 
-Looks at the consumers, at the account's serverless endpoints and at the quota, since a plan depends on them; and at the
-stack's own image, where it may have to hold the model.
+Looks at the consumers, at the account's serverless endpoints and at the quota, since a plan depends on them; at the
+stack's own image, where it may have to hold the model; and at the prices that somebody has read, where it may need
+instances.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypeAlias, TypedDict
 from pipeline import naming, settings
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import (
+    ARTIFACT_BUCKET,
     CONSUMER_VERSIONS,
     CONSUMERS,
     COUNTS_USAGE,
@@ -20,10 +22,12 @@ from pipeline.aws.permissions import (
     ENDPOINTS,
     FINDS_IMAGE,
     IMAGE_REPOSITORY_URI,
+    PRICES,
     allow,
 )
 from pipeline.errors import QuotaUsedUp
-from pipeline.operations import consumer_candidates
+from pipeline.hosting import SERVERLESS
+from pipeline.operations import consumer_candidates, price_list
 from pipeline.planning import consumer_claims, plan
 from pipeline.rollout import base_image, endpoint_usage
 from pipeline.state_data import plan_types
@@ -95,6 +99,11 @@ def run(event: Event, clients: Clients) -> Result:
     base = None
     if plan.wants_image(request, archive, model):
         base = base_image.find(clients.registry, request.image_uri, settings.image_repository())
+    prices = {}
+    if request.hosting != SERVERLESS:
+        bucket, region = event["defaults"]["artifact_bucket"], event["defaults"]["region"]
+        listed = price_list.published(clients.s3, bucket, region)
+        prices = listed.listed if listed else {}
     facts = plan.PlanFacts(
         request=request,
         archive=archive,
@@ -107,13 +116,15 @@ def run(event: Event, clients: Clients) -> Result:
         serving=next(filter(None, called), None),
         taken_from=next((one.endpoint for one in others if not stay), None),
         earlier=event["results"].get("plan_deployment"),
+        prices=prices,
         suite=checked.get("quality"),
     )
     plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
     situation = endpoint_usage.read_usage(clients, request.service)
     new = naming.introduction(request.service, situation.names)
-    # One that was checked before the stack's update has none.
-    remarks = (*checked["evidence"].get("notes", ()), *((new,) if new else ()))
+    # One that was checked before the stack's update has none of them.
+    container, noted = checked["evidence"].get("container"), checked["evidence"].get("notes", ())
+    remarks = (*filter(None, (container, *noted, new)),)
     made = _planned(replace(facts, situation=situation, remarks=remarks), clients)
     if not stay:
         return made
@@ -153,6 +164,12 @@ handler = lambda_handler.Task(
             why="Whose consumer it is that calls an endpoint which is gone.",
         ),
         FINDS_IMAGE,
+        allow("s3:GetObject", on=PRICES, why="What `sealift prices --refresh` has put there, if anything."),
+        allow(
+            "s3:ListBucket",
+            on=ARTIFACT_BUCKET,
+            why='Without ListBucket, prices that nobody has read are "access denied" instead of "not found".',
+        ),
     ),
     environment=((settings.IMAGE_REPOSITORY, IMAGE_REPOSITORY_URI),),
 )

@@ -23,7 +23,7 @@ from pipeline.operations import checklist, diagnosis
 from pipeline.planning import plan, request_fields
 from pipeline.quality import suite
 from pipeline.rollout import answers, embeddings, rankings
-from pipeline.sizing import fit, images, instance_types
+from pipeline.sizing import fit, gpu_fit, images, instance_choice, instance_types
 from pipeline.sizing import pricing as price_list
 from pipeline.sizing.llama_memory import Shape
 from pipeline.stack import template
@@ -446,6 +446,34 @@ def instances() -> str:
     )
 
 
+def gpus() -> str:
+    """Reckon the 27B model on every type with GPUs whose price is known."""
+    shape = _shape(shapes.GEMMA_27B)
+    known = instance_types.LISTED
+    types = [one for one in instance_types.TYPES if one.gpu and one.name in known]
+    rows = []
+    for one in sorted(types, key=lambda one: known[one.name].usd_per_hour):
+        found = gpu_fit.place(
+            shape, one, gpu_fit.GpuSettings(N_CTX), host_reserve=instance_choice.HOST_RESERVE
+        )
+        if one.gpu is None or found is None:
+            continue
+        first = "" if found.first_token_s is None else f"{found.first_token_s:g} s"
+        rows.append(
+            (
+                f"`{one.name}`",
+                f"{one.gpus} x {one.gpu.name}",
+                f"{found.layers} of {found.of_layers}",
+                f"{found.gpu_bytes / MiB:,.0f} of {found.usable_bytes / MiB:,.0f} MiB",
+                f"{found.tokens_per_s:g}",
+                first,
+                f"{known[one.name].usd_per_hour:g}",
+            )
+        )
+    head = "type|GPUs|layers on them|fullest one|tokens a second|first of 512 tokens|USD an hour"
+    return _table(head, rows)
+
+
 def _monthly(instance: instance_types.Instance) -> str:
     return f"{instance.usd_per_hour * 730:,.0f}"
 
@@ -467,4 +495,5 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "transitions": transitions,
     "thousand": thousand,
     "instances": instances,
+    "gpus": gpus,
 }

@@ -108,6 +108,12 @@ if TYPE_CHECKING:
         def list_tags_for_resource(self, **request: Any) -> Mapping[str, Any]:
             """Return the tags of an alarm."""
 
+    class PricingClient(Protocol):
+        """The calls of AWS Price List that are made."""
+
+        def get_products(self, **request: Any) -> Mapping[str, Any]:
+            """Return a page of products with their prices."""
+
     class AutoScalingClient(Protocol):
         """The calls of Application Auto Scaling that are made."""
 
@@ -160,6 +166,7 @@ _CONFIGURATION: Final[dict[str, Config]] = {
     "sts": _BYTES,
     "iam": _BYTES,
     "cloudformation": _BYTES,
+    "pricing": _BYTES,
 }
 """How patient the client of each service is; S3 with path-style addresses, which every S3 understands."""
 
@@ -202,6 +209,8 @@ class Clients:
     sts: STSClient = _client("sts")
     iam: IAMClient = _client("iam")
     cloudformation: CloudFormationClient = _client("cloudformation")
+    pricing: PricingClient = _client("pricing")
+    """AWS answers it in three regions alone (`pipeline.operations.price_list`)."""
 
     def __init__(
         self,

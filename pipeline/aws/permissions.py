@@ -29,6 +29,7 @@ UPLOAD_BUCKET: Final = "${UploadBucket.Arn}"
 ARTIFACT_BUCKET: Final = "${ArtifactBucket.Arn}"
 ARCHIVES: Final = "${ArtifactBucket.Arn}/archives/*"
 RECORDS: Final = "${ArtifactBucket.Arn}/records/*"
+PRICES: Final = "${ArtifactBucket.Arn}/prices/*"
 REPORTS: Final = "${ArtifactBucket.Arn}/reports/*"
 
 PARAMETERS: Final = _arn("ssm", f"parameter{naming.parameters_of('${AWS::StackName}')}/*")

@@ -225,7 +225,21 @@ class DeploymentOptions(CommonOptions):
         "instance_type",
         "--instance-type",
         metavar="TYPE",
-        help="instance type (default: the cheapest that holds)",
+        help="instance type (default: as --prefer says)",
+    )
+    prefer: str | None = _setting(
+        "prefer",
+        "--prefer",
+        type=click.Choice(("cheapest", "fastest", "tokens-per-dollar")),
+        metavar="WHAT",
+        help="which instance type is taken: cheapest (default), fastest or tokens-per-dollar",
+    )
+    min_tokens_per_s: float | None = _setting(
+        "min_tokens_per_s",
+        "--min-tokens-per-s",
+        type=float,
+        metavar="N",
+        help="tokens a second that an instance must be expected to generate",
     )
     allow_instances: bool | None = _setting(
         "allow_instances",
@@ -676,6 +690,14 @@ class LsOptions(StackedOptions):
     """Of `sealift ls`."""
 
     stack: str | None = _stack(help="only what this stack made (default: any stack of the account)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PricesOptions(StackedOptions):
+    """Of `sealift prices`."""
+
+    refresh: bool = _flag("--refresh", "ask AWS's price list, and keep what it says here and in the stack")
+    stack: str | None = _stack(help="the stack whose workflow is to have it too (default: sealift)")
 
 
 @dataclass(frozen=True, kw_only=True)

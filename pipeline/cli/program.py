@@ -390,6 +390,13 @@ def program() -> CommandGroup:
             examples=("sealift status", "sealift status demo --json"),
         ),
         LeafCommand(
+            "prices",
+            "show the instance types with their prices; --refresh asks AWS for those of the region",
+            "prices:prices",
+            options.PricesOptions,
+            examples=("sealift prices", "sealift prices --refresh --region eu-central-1"),
+        ),
+        LeafCommand(
             "history",
             "list deployments, newest first, with how each ended",
             "history:history",

@@ -1,6 +1,6 @@
-"""The images of a repository that hold a model: which there are, and taking one away.
+"""The images of a repository: what is known of one, which of them hold a model, and taking one away.
 
-Owns the two calls. Refuses to know who uses one (`pipeline.operations` does), and to touch the plain image.
+Owns these calls. Refuses to know who uses one (`pipeline.operations` does), and to touch the plain image.
 """
 
 from __future__ import annotations
@@ -39,6 +39,26 @@ def _where(repository: str) -> dict[str, Any]:
     return {"registryId": host.partition(".")[0], "repositoryName": name}
 
 
+def _named(which: str) -> dict[str, str]:
+    return {"imageDigest": which} if is_digest(which) else {"imageTag": which}
+
+
+def describe(client: ECRClient, repository: str, which: str) -> dict[str, Any] | None:
+    """Return an image as DescribeImages has it, by its digest or by a tag; None where it is not there.
+
+    Raises:
+        ClientError: ECR refuses to tell.
+    """
+    try:
+        answer = client.describe_images(**_where(repository), imageIds=[_named(which)])
+        found: dict[str, Any] = answer["imageDetails"][0]
+    except ClientError as error:
+        if service_errors.is_no_such_image(error):
+            return None
+        raise
+    return found
+
+
 def listed(client: ECRClient, repository: str, *, most: int) -> Iterator[ModelImage]:
     """Yield the images of a repository that hold a model, so many at the most; none where the repository is gone.
 
@@ -75,8 +95,7 @@ def delete(client: ECRClient, repository: str, which: str) -> bool:
     Raises:
         RegistryRefused: ECR names another reason.
     """
-    named = {"imageDigest" if is_digest(which) else "imageTag": which}
-    answer = client.batch_delete_image(**_where(repository), imageIds=[named])
+    answer = client.batch_delete_image(**_where(repository), imageIds=[_named(which)])
     for failure in answer.get("failures", ()):
         if failure.get("failureCode") != "ImageNotFound":
             said = f"{failure.get('failureCode')}: {failure.get('failureReason')}"

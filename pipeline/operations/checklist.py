@@ -129,7 +129,9 @@ def _policies(results: Mapping[str, Any]) -> str:
 
 def _plan(results: Mapping[str, Any]) -> str:
     plan = results["plan_deployment"]
-    return f"{_size(plan)} for {plan['arithmetic']}"
+    # The container is known by the check; what it is about is memory.
+    chosen = results["check_archive"]["evidence"].get("container")
+    return f"{_size(plan)} for {plan['arithmetic']}" + (f"; {chosen}" if chosen else "")
 
 
 def _size(plan: Mapping[str, Any]) -> str:

@@ -15,22 +15,24 @@ from botocore.exceptions import ClientError
 
 from pipeline.aws import service_errors
 from pipeline.errors import ConsumerUnreadable
-from pipeline.operations import account_scan, execution_history, executions
+from pipeline.operations import account_scan, endpoint_images, execution_history, executions
 from pipeline.operations.account import MadeKind
 from pipeline.operations.account_scan import Scope
 from pipeline.planning import alarms, consumer
 from pipeline.rollout import alarms_api, release_store, releases
-from pipeline.sizing import hourly_costs
+from pipeline.sizing import hourly_costs, instance_types
 from pipeline.sizing.hourly_costs import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from pipeline.aws.clients import Clients
     from pipeline.operations.account import Account, Made
+    from pipeline.operations.endpoint_images import EndpointImage
     from pipeline.operations.executions import ExecutionSummary
     from pipeline.rollout.releases import Consumer, Release
+    from pipeline.sizing.instance_types import ListedPrice
 
     R = TypeVar("R")
 
@@ -76,6 +78,10 @@ class EndpointSummary:
     failure: str | None = None
     cost: Cost | None = None
     """What it costs an hour while nobody calls it; None when its configuration could not be read."""
+    image: EndpointImage | None = None
+    """What its containers are made of; None where AWS does not tell yet."""
+    instance_type: str | None = None
+    """None on serverless, and where it could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,13 +263,16 @@ def _service(name: str, facts: StatusFacts) -> Service:
     return Service(name, tuple(deployments), calls, running, facts.parameters.get(name, ()))
 
 
-def summarize(made: Made, described: Mapping[str, Any], cost: Cost | None) -> EndpointSummary:
+def summarize(
+    made: Made, described: Mapping[str, Any], cost: Cost | None, instance_type: str | None = None
+) -> EndpointSummary:
     """Return an endpoint that Sealift made.
 
     Args:
         made: the endpoint.
         described: it, as DescribeEndpoint has it.
         cost: what it costs; None when that could not be read.
+        instance_type: of its instances; None on serverless, and where it could not be read.
     """
     variant: Mapping[str, Any] = next(iter(described.get("ProductionVariants", ())), {})
     sizes = variant.get("CurrentServerlessConfig") or variant.get("DesiredServerlessConfig") or {}
@@ -278,6 +287,8 @@ def summarize(made: Made, described: Mapping[str, Any], cost: Cost | None) -> En
         max_concurrency=sizes.get("MaxConcurrency"),
         failure=described.get("FailureReason"),
         cost=cost,
+        image=endpoint_images.of(variant),
+        instance_type=instance_type,
     )
 
 
@@ -318,35 +329,50 @@ def _role(
 # -- reading
 
 
-def overview(clients: Clients, *, stack: str | None, service: str | None = None) -> Overview:
+def overview(
+    clients: Clients,
+    *,
+    stack: str | None,
+    service: str | None = None,
+    prices: Mapping[str, ListedPrice] = instance_types.LISTED,
+) -> Overview:
     """Return the services as they stand; of `service` that one alone, and none where there is nothing of it.
 
     Args:
         clients: of the account.
         stack: whose deployments count; None for any.
         service: the only one that is read; None for all.
+        prices: of instances, by type.
     """
-    facts = read(clients, stack=stack, service=service)
+    facts = read(clients, stack=stack, service=service, prices=prices)
     return Overview(tuple(arrange(facts)), facts.unseen)
 
 
-def read(clients: Clients, *, stack: str | None, service: str | None) -> StatusFacts:
+def read(
+    clients: Clients,
+    *,
+    stack: str | None,
+    service: str | None,
+    prices: Mapping[str, ListedPrice] = instance_types.LISTED,
+) -> StatusFacts:
     """Return what there is.
 
     Args:
         clients: of the account.
         stack: whose executions made it; None for any.
         service: the only one that is read; None for all.
+        prices: of instances, by type.
     """
     account = account_scan.scan(clients, replace(SCOPE, stack=stack, service=service))
-    return _Reader(clients, account).facts(stack, service)
+    return _Reader(clients, account, prices).facts(stack, service)
 
 
 class _Reader:
     """What the scan does not have: costs, running executions, what consumers call, alarms and sizes of uploads."""
 
-    def __init__(self, clients: Clients, account: Account) -> None:
+    def __init__(self, clients: Clients, account: Account, prices: Mapping[str, ListedPrice]) -> None:
         self._clients = clients
+        self._prices = prices
         self._account = account
         self._unseen = [*account.unseen.values()]
         self._unseen += [
@@ -380,10 +406,30 @@ class _Reader:
         facts = StatusFacts(endpoints, account.releases, archives, calls, parameters, running=running)
         shown = [one for each in arrange(facts) for one in each.deployments]
         alarmed = self._seen("alarms", lambda: self._alarms([one.endpoint.name for one in shown])) or {}
+        looked = {}
         for one in shown:
-            if one.role in {Role.SERVES, Role.TRIED} and one.archive and one.release:
+            if one.role not in {Role.SERVES, Role.TRIED}:
+                continue
+            looked[one.endpoint.name] = replace(one.endpoint, image=self._image(one.endpoint))
+            if one.archive and one.release:
                 archives[one.release.config] = self._sized(one.archive)
-        return replace(facts, alarms=alarmed, unseen=tuple(dict.fromkeys(self._unseen)))
+        endpoints = tuple(looked.get(one.name, one) for one in endpoints)
+        unseen = tuple(dict.fromkeys(self._unseen))
+        return replace(facts, endpoints=endpoints, alarms=alarmed, unseen=unseen)
+
+    def _image(self, endpoint: EndpointSummary) -> EndpointImage | None:
+        """Return an endpoint's image with what its repository tells."""
+        image = endpoint.image
+        if image is None:
+            return None
+        architecture = instance_types.image_architecture(endpoint.instance_type)
+        return (
+            self._seen(
+                f"the repository of endpoint {endpoint.name}'s image",
+                lambda: endpoint_images.look(self._clients.ecr, image, architecture),
+            )
+            or image
+        )
 
     def _seen(self, what: str, piece: Callable[[], R]) -> R | None:
         try:
@@ -398,19 +444,21 @@ class _Reader:
 
     def _endpoint(self, made: Made) -> EndpointSummary:
         found = self._account.descriptions[made.name]
-        return summarize(made, found, self._cost(made.name, found))
-
-    def _cost(self, name: str, found: Mapping[str, Any]) -> Cost | None:
-        """Return what an endpoint costs; the types of its instances stand in its configuration alone."""
         variants = found.get("ProductionVariants", ())
         if all("CurrentServerlessConfig" in one for one in variants):
-            return hourly_costs.per_hour(variants)
+            return summarize(made, found, hourly_costs.per_hour(variants))
+        configured = self._configured(made.name, found)
+        cost = hourly_costs.per_hour(variants, configured, self._prices) if configured else None
+        return summarize(made, found, cost, next((one.get("InstanceType") for one in configured), None))
+
+    def _configured(self, name: str, found: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Return the variants of an endpoint's configuration, where alone the types of its instances stand."""
         describe = self._clients.sagemaker.describe_endpoint_config
         config = self._seen(
             f"the configuration of endpoint {name}",
             lambda: service_errors.or_none(describe, EndpointConfigName=found["EndpointConfigName"]),
         )
-        return hourly_costs.per_hour(variants, config["ProductionVariants"]) if config else None
+        return config["ProductionVariants"] if config else ()
 
     def _running(self, stack: str | None, service: str | None) -> tuple[Running, ...]:
         client = self._clients.stepfunctions

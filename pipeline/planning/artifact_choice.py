@@ -94,6 +94,15 @@ def breaks_a_limit(packed: fit.Fit) -> bool:
     return any(problem.error in _UNPACKING for problem in packed.problems)
 
 
+def stored_bytes(needed: fit.Fit) -> int | None:
+    """Return the bytes that an image with the model in it takes in ECR; None where an archive holds the model.
+
+    Weights do not compress, and their layer is stored as it is.
+    """
+    below = needed.demand.below
+    return None if below is None else needed.image_bytes - below + below // UNPACKED
+
+
 def planned(base: BaseImage, assembly: Mapping[str, Any]) -> PlannedImage:
     """Return the image that will hold the model.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import InvalidInput, Problem
 from pipeline.limits import MiB
-from pipeline.sizing import images
+from pipeline.sizing import hourly_costs, images
 
 if TYPE_CHECKING:
     from pipeline.sizing.images import Profile
@@ -49,6 +49,8 @@ class ContainerChoice:
     request: Request
     note: str = ""
     """Which it is, and why; empty where somebody has named it with its image."""
+    image_bytes: int = 0
+    """Of Sealift's own image, as it is stored, where that is the one and was found in the stack's repository."""
 
 
 def is_settled(request: Request) -> bool:
@@ -93,7 +95,8 @@ def choose(request: Request, own: OwnImage) -> ContainerChoice:
     figures = f"{ours} MiB beside the model in place of {theirs}"
     if own.digest is not None:
         why = f"Sealift's own image, {own.tag}, is in the stack's repository; it takes {figures}"
-        return _chosen(replace(request, image_uri=own.uri), images.CUSTOM, why)
+        chosen = _chosen(replace(request, image_uri=own.uri), images.CUSTOM, f"{why}{_price(own)}")
+        return replace(chosen, image_bytes=own.bytes)
     if own.repository:
         why = f"the stack's repository has no image {own.tag}, which `{images.PUSH}` puts there; it takes {figures}"
     else:
@@ -107,12 +110,17 @@ def _chosen(request: Request, profile: Profile, why: str) -> ContainerChoice:
     )
 
 
+def _price(own: OwnImage) -> str:
+    """Return what our image costs, where its size is known; what holds the model has a price of its own."""
+    return f", and {hourly_costs.image_a_month(own.bytes)} for all deployments" if own.bytes else ""
+
+
 def _named(request: Request, own: OwnImage) -> ContainerChoice:
     """Return a request whose container has no image of AWS's, with the one of the stack's repository."""
     name = repr(request.container)
     if own.digest is not None:
         note = f"container {name}: no 'image_uri' is named, so it is {own.tag} of the stack's repository"
-        return ContainerChoice(replace(request, image_uri=own.uri), note)
+        return ContainerChoice(replace(request, image_uri=own.uri), f"{note}{_price(own)}", own.bytes)
     problem = Problem(
         "NoImage",
         f"container is {name}, no 'image_uri', and no {own.tag} in the stack's repository",

@@ -37,6 +37,7 @@ from pipeline.planning import (
     sizes,
 )
 from pipeline.sizing import fit, images, instance_choice, instance_types
+from pipeline.sizing.preference import Wish
 from pipeline.state_data.plan_types import (
     Asked,
     AskedInstances,
@@ -86,6 +87,8 @@ class PlanFacts:
     """The endpoint of another service that a consumer calls, and that the request says to take it from."""
     remarks: tuple[str, ...] = ()
     """Notes of what was seen in the account."""
+    prices: Mapping[str, instance_types.ListedPrice] = field(default_factory=lambda: instance_types.LISTED)
+    """Of instances, by type: as AWS's list has them, where it was read."""
     suite: CheckedSuite | None = None
     """Of the quality gate, where the request has one."""
 
@@ -123,7 +126,8 @@ def plan(facts: PlanFacts) -> Plan:
         image is None
     ):  # deployment_request.request refuses it; this is for the type checker and the impossible
         raise AssertionError(f"{profile.name}: no image")
-    choice = choose(request, facts.archive, facts.model, artifact_choice.below(request, facts.base))
+    below = artifact_choice.below(request, facts.base)
+    choice = choose(request, facts.archive, facts.model, below, facts.prices)
     choice.require(facts.model["path"])
     needed, where = choice.needed, choice.hosting
     slots = needed.demand.n_parallel
@@ -211,6 +215,7 @@ def plan(facts: PlanFacts) -> Plan:
                     *facts.remarks,
                     *_gated(facts),
                     *plan_notes.notes(request, facts.model, facts.today, where),
+                    *plan_notes.image_notes(needed),
                     *hosted.notes,
                     *(needed.warnings if where == SERVERLESS else ()),
                 ]
@@ -279,7 +284,11 @@ class HostingChoice:
 
 
 def choose(
-    request: Request, archive: Mapping[str, Any], model: dict[str, Any], below: int | None = None
+    request: Request,
+    archive: Mapping[str, Any],
+    model: dict[str, Any],
+    below: int | None = None,
+    prices: Mapping[str, instance_types.ListedPrice] = instance_types.LISTED,
 ) -> HostingChoice:
     """Return what the model runs on and comes in; with `auto`, serverless where it fits, else an instance if allowed.
 
@@ -288,11 +297,12 @@ def choose(
         archive: its size and extracted_bytes, and its parts where it is a bare GGUF.
         model: the model part of the archive report.
         below: bytes of the image that may hold the model, without it; None where there is none, or it may not.
+        prices: of instances, by type.
     """
-    needed, types, asked = model_settings.needs(request, archive, model), table(request), request.hosting
-    why = ""
+    needed, types = model_settings.needs(request, archive, model), table(request, prices)
+    asked, why = request.hosting, ""
     if asked in {SERVERLESS, AUTO}:
-        serverless = _serverless(request, archive, model, below)
+        serverless = _serverless(request, archive, model, below, types)
         if asked == SERVERLESS or serverless.decision.memory_mb is not None:
             return serverless
         why = "; ".join(
@@ -301,7 +311,7 @@ def choose(
     slots = model_settings.slots_asked(request)
     try:
         needed, offers = instance_choice.choose_slots(
-            str(model["path"]), needed, types, request.instance_type, slots
+            str(model["path"]), needed, types, request.instance_type, slots, _wish(request)
         )
     except ModelDoesNotFit as refusal:
         return HostingChoice(needed.with_slots(slots or 1), INSTANCE, fit.FitDecision(None, refusal.problems))
@@ -326,10 +336,13 @@ def wants_image(request: Request, archive: Mapping[str, Any], model: dict[str, A
 
 
 def _serverless(
-    request: Request, archive: Mapping[str, Any], model: dict[str, Any], below: int | None
+    request: Request,
+    archive: Mapping[str, Any],
+    model: dict[str, Any],
+    below: int | None,
+    types: Sequence[instance_types.Instance],
 ) -> HostingChoice:
     """Return what the model needs on serverless, in an archive or in the image, and the memory size if there is one."""
-    types = table(request)
     bare = bool(archive.get("parts"))
 
     def sized(below: int | None) -> HostingChoice:
@@ -373,9 +386,15 @@ def serverless_size(
     return plain, without
 
 
-def table(request: Request) -> tuple[instance_types.Instance, ...]:
+def table(
+    request: Request, prices: Mapping[str, instance_types.ListedPrice] = instance_types.LISTED
+) -> tuple[instance_types.Instance, ...]:
     """Return the instance types that there are, those of the request's own among them."""
-    return instance_types.table(map(_instance, request.instance_types))
+    return instance_types.table(map(_instance, request.instance_types), prices)
+
+
+def _wish(request: Request) -> Wish:
+    return Wish(request.prefer, request.min_tokens_per_s, request.answer_within_s)
 
 
 def _instance(own: RequestedInstanceType) -> instance_types.Instance:

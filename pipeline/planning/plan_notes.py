@@ -11,8 +11,8 @@ from inference.sealift_models import COMPANIONS, DRAFT
 from pipeline import limits
 from pipeline.gguf import purpose, questions
 from pipeline.hosting import SERVERLESS
-from pipeline.planning import autoscaling, model_settings, question_form, quotas
-from pipeline.sizing import fit, images, instance_choice, instance_types
+from pipeline.planning import artifact_choice, autoscaling, model_settings, question_form, quotas
+from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +89,15 @@ def _slots(request: Request, where: str) -> list[str]:
 
 
 _WITH_SLOTS: Final = [repr(name) for name, profile in images.PROFILES.items() if profile.has_slots]
+
+
+def image_notes(needed: fit.Fit) -> tuple[str, ...]:
+    """Return what the image costs that holds the model; nothing where none does."""
+    stored = artifact_choice.stored_bytes(needed)
+    if stored is None:
+        return ()
+    price = hourly_costs.image_a_month(stored)
+    return (f"the image that holds the model takes {price}, until no deployment has it any more",)
 
 
 def instance_notes(

@@ -94,7 +94,15 @@ def _too_many_looks(request: Request, said: Said) -> list[Problem]:
 
 
 _ONLY = {
-    SERVERLESS: ("instance_type", "instance_count", "auto_scaling", "bake_s"),
+    SERVERLESS: (
+        "instance_type",
+        "instance_count",
+        "auto_scaling",
+        "bake_s",
+        "prefer",
+        "min_tokens_per_s",
+        "answer_within_s",
+    ),
     INSTANCE: ("memory_mb", "max_concurrency"),
     AUTO: (),
 }

@@ -23,7 +23,7 @@ from pipeline.schema import (
     Pattern,
     Text,
 )
-from pipeline.sizing import images
+from pipeline.sizing import images, preference
 from pipeline.state_data.request_types import RELOCATE_MODEL_ALIAS
 
 MOST_CASES = 100
@@ -247,6 +247,19 @@ _TUNABLE: dict[str, Field] = {
     ),
     "instance_type": Field(
         _INSTANCE_NAME, "the instance type; the cheapest one that holds the model when absent"
+    ),
+    "prefer": Field(
+        OneOf(preference.PREFERENCES),
+        f"which instance type is taken; one that cannot give {preference.ANSWER_TOKENS} tokens within a call's 60 s "
+        "comes after all that can",
+        default=preference.CHEAPEST,
+    ),
+    "min_tokens_per_s": Field(
+        Number(0.01, 10_000), "tokens a second that an instance must be expected to generate for one caller"
+    ),
+    "answer_within_s": Field(
+        Number(0.1, 3600),
+        f"seconds within which an instance must be expected to generate {preference.ANSWER_TOKENS} tokens",
     ),
     "instance_count": Field(
         Integer(1, MOST_INSTANCES), "instances of the endpoint; each has the whole model", default=1

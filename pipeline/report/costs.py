@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 REQUESTS: Final = 1000
 TIME: Final = "the endpoint's time"
+IMAGE_OF_ALL: Final = "Sealift's own image in ECR, for all deployments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,15 @@ class CostLine:
     """None: not known."""
     how: str
     """The reckoning, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image in the stack's repository."""
+
+    bytes: int
+    """As it is stored."""
+    holds_model: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,7 @@ def reckon(
     transitions: int,
     archive_bytes: int | None,
     alarms: int,
+    image: StoredImage | None = None,
 ) -> Costs:
     """Return what it costs.
 
@@ -70,6 +81,7 @@ def reckon(
         transitions: the execution's state transitions.
         archive_bytes: of the deployed archive.
         alarms: how many the endpoint has.
+        image: the one in the stack's repository that the endpoint runs; None where it runs another.
     """
     used: list[Price] = []
 
@@ -95,6 +107,9 @@ def reckon(
         idle.append(
             _times("its archive in S3", archive_bytes / GB, "GB", price("storage_gb_month"), digits=3)
         )
+    if image is not None:
+        what = "its image in ECR, which holds the model" if image.holds_model else IMAGE_OF_ALL
+        idle.append(_times(what, image.bytes / GB, "GB", price("image_gb_month"), digits=3))
     if alarms:
         idle.append(_times("its alarms", alarms, "alarms", price("alarm_month")))
     deployment = (_times("the workflow", transitions, "state transitions", price("state_transition")),)

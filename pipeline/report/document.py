@@ -218,10 +218,10 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
             memory_mb=fit.memory_mb if fit and serverless else None,
             transcript=talk,
             transitions=line.transitions,
-            # An image lies in ECR, whose price is none of those that are known here.
             archive_bytes=None if plan.get("image") else _object(results, "assemble_archive").get("size"),
             # Those of a deployment that was undone are gone with its endpoint.
             alarms=len(alarms) if ran.status == "SUCCEEDED" else 0,
+            image=part("the image's size", lambda: _stored_image(results, plan), None),
         ),
         unread=tuple(unread),
     )
@@ -397,6 +397,15 @@ def _switched(results: Mapping[str, Any]) -> list[SwitchedRow]:
 def _answer_text(answer: Any) -> str:
     found = answer.get("answer", answer) if isinstance(answer, dict) else answer
     return str(found)
+
+
+def _stored_image(results: Mapping[str, Any], plan: Mapping[str, Any]) -> costs.StoredImage | None:
+    """Return the image of the stack's repository that the endpoint runs; None where it is another, or not made."""
+    if plan.get("image"):
+        size, holds = _object(results, "assemble_archive").get("size"), True
+    else:
+        size, holds = _object(_object(results, "check_archive"), "evidence").get("image_bytes"), False
+    return costs.StoredImage(int(size), holds) if size else None
 
 
 def _asked_by(ran: Execution, service: str, region: str) -> AskedBy | None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from pipeline import __version__, naming
-from pipeline.aws import service_errors
+from pipeline.image import stored_images
 from pipeline.planning.container_choice import OwnImage
 from pipeline.sizing import instance_types
 
@@ -42,15 +40,7 @@ def find(client: ECRClient, image: OwnImage) -> OwnImage:
     """
     if not image.repository:
         return image
-    registry, _, name = image.repository.partition("/")
-    try:
-        found = client.describe_images(
-            registryId=registry.split(".")[0],
-            repositoryName=name,
-            imageIds=[{"imageTag": image.tag}],
-        )["imageDetails"][0]
-    except ClientError as error:
-        if service_errors.is_no_such_image(error):
-            return image
-        raise
+    found = stored_images.describe(client, image.repository, image.tag)
+    if found is None:
+        return image
     return OwnImage(image.repository, image.tag, found["imageDigest"], found.get("imageSizeInBytes", 0))

@@ -1,7 +1,7 @@
 """What an endpoint costs while nobody calls it: a pure function of what DescribeEndpoint says and of its configuration.
 
-Owns that sum and the words for it. Refuses to guess: a type without a known price has none here. Storage volumes, data
-and the calls of a serverless endpoint are not in it.
+Owns that sum and the words for it, and for what an image costs. Refuses to guess: a type without a known price has none
+here. Storage volumes, data and the calls of a serverless endpoint are not in it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.sizing import instance_types
+from pipeline.limits import GB
+from pipeline.sizing import instance_types, pricing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pipeline.sizing.instance_types import Instance
+    from pipeline.sizing.instance_types import ListedPrice
 
 HOURS_A_MONTH = 730
 
@@ -32,7 +33,7 @@ class Cost:
 def per_hour(
     variants: Iterable[Mapping[str, Any]],
     configured: Iterable[Mapping[str, Any]] = (),
-    known: Iterable[Instance] = instance_types.TABLE,
+    prices: Mapping[str, ListedPrice] = instance_types.LISTED,
 ) -> Cost:
     """Return what an endpoint's variants cost an hour.
 
@@ -40,10 +41,9 @@ def per_hour(
         variants: ProductionVariants of DescribeEndpoint, which say how many instances run now, or of
             DescribeEndpointConfig, which say of which type.
         configured: ProductionVariants of DescribeEndpointConfig, where `variants` are DescribeEndpoint's.
-        known: the types with their prices.
+        prices: of one instance and hour, by type.
     """
     types = {one["VariantName"]: one for one in configured}
-    table = tuple(known)
     total: float | None = 0.0
     words = []
     for variant in variants:
@@ -59,7 +59,7 @@ def per_hour(
             total = None if provisioned else total
             continue
         count = details.get("CurrentInstanceCount", details.get("InitialInstanceCount", 0))
-        found = instance_types.find(name, table)
+        found = prices.get(name)
         if found is None:
             total = None
             words.append(f"{count} x {name}, price not known")
@@ -73,6 +73,16 @@ def price(instance_type: str, count: int, usd_per_hour: float) -> str:
     """Return in words what instances cost."""
     total = count * usd_per_hour
     return f"{count} x {instance_type}, ${total:g} an hour, ${total * HOURS_A_MONTH:,.0f} a month"
+
+
+def image_a_month(stored_bytes: int) -> str:
+    """Return in words what an image costs in ECR, at the price of us-east-1.
+
+    Args:
+        stored_bytes: of its layers, compressed.
+    """
+    price = pricing.LISTED.items["image_gb_month"].usd[pricing.HOME]
+    return f"{stored_bytes / GB:.3g} GB in ECR, ${stored_bytes / GB * price:.2g} a month"
 
 
 def _provisioned(variant: Mapping[str, Any]) -> int:

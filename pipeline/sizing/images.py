@@ -20,6 +20,7 @@ Sources, by short name:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
@@ -257,6 +258,15 @@ AUTO: Final = "auto"
 CHOICES: Final = (AUTO, *PROFILES)
 PUSH: Final = "sealift image push"
 """The command that puts our image of this version into the stack's repository."""
+
+
+def of_aws(image_uri: str) -> Profile | None:
+    """Return the profile whose image of AWS's own an image is, whatever its tag; None for any other image."""
+    host, _, name = image_uri.partition("/")
+    if host.partition(".")[0] not in {_ACCOUNT, *_ACCOUNTS.values()}:
+        return None
+    repository = re.split("[:@]", name, maxsplit=1)[0]
+    return next((one for one in PROFILES.values() if one.repository == repository), None)
 
 
 def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str]:

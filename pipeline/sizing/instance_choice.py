@@ -8,13 +8,14 @@ many instances it may have is `pipeline.planning.quotas`'s.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from pipeline import limits
 from pipeline.errors import ModelDoesNotFit, Problem
 from pipeline.limits import GB, GiB, MiB
-from pipeline.sizing import hourly_costs, instance_types
+from pipeline.sizing import hourly_costs, instance_types, preference
+from pipeline.sizing.preference import NOTHING_ASKED
 from pipeline.spelling import did_you_mean
 from pipeline.state_data.plan_types import Offer
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.sizing.fit import Fit
     from pipeline.sizing.instance_types import Instance
+    from pipeline.sizing.preference import Wish
 
 HOST_RESERVE: Final = 2 * GiB
 """Kept free for the host's own processes: assumed, AWS does not say how much they take."""
@@ -55,21 +57,20 @@ class Settings:
     startup_s: int
 
 
-def offers(needed: Fit, table: Sequence[Instance]) -> tuple[Offer, ...]:
-    """Return the cheapest type that holds the model, and up to two dearer ones, each faster than the one before.
+def offers(needed: Fit, table: Sequence[Instance], wish: Wish = NOTHING_ASKED) -> tuple[Offer, ...]:
+    """Return the type to take of those that hold the model, and up to two to take in its place.
 
     Args:
         needed: what the model needs.
-        table: the types, cheapest first.
+        table: the types.
+        wish: by what they are ordered, and how fast they must be.
     """
-    found: list[Offer] = []
-    for instance in table:
-        if not holds(needed, instance):
-            continue
-        offer = _offer(needed, instance)
-        if not found or offer.tokens_per_s > found[-1].tokens_per_s:
-            found.append(offer)
-    return tuple(found[:MOST_OFFERS])
+    found = (_offer(needed, one) for one in table if holds(needed, one))
+    return preference.ordered(found, _wish_of(needed, wish), MOST_OFFERS)
+
+
+def _wish_of(needed: Fit, wish: Wish) -> Wish:
+    return replace(wish, answers=not needed.demand.shape.embeds)
 
 
 def holds(needed: Fit, instance: Instance) -> bool:
@@ -88,22 +89,34 @@ def _disk_gb(instance: Instance) -> float:
     return math.inf if instance.local_disk_gb is None else instance.local_disk_gb
 
 
-def choose(subject: str, needed: Fit, table: Sequence[Instance], asked: str | None) -> tuple[Offer, ...]:
+def choose(
+    subject: str,
+    needed: Fit,
+    table: Sequence[Instance],
+    asked: str | None,
+    wish: Wish = NOTHING_ASKED,
+) -> tuple[Offer, ...]:
     """Return the type to take, and those to step to when the account has none of it; only one that was requested.
 
     Raises:
-        ModelDoesNotFit: when no type holds the model, or the one that was requested does not.
+        ModelDoesNotFit: when no type, or not the one that was requested, holds the model and is as fast as is required.
     """
     problem = _asked_problem(needed, table, asked) if asked else _none_problem(needed, table)
+    problem = problem or _too_slow(needed, table, asked, wish)
     if problem is not None:
         raise ModelDoesNotFit(f"{subject} ({needed.arithmetic})", [problem])
     if asked:
         return tuple(_offer(needed, one) for one in table if one.name == asked)
-    return offers(needed, table)
+    return offers(needed, table, wish)
 
 
-def choose_slots(
-    subject: str, needed: Fit, table: Sequence[Instance], asked: str | None, n_parallel: int | None
+def choose_slots(  # noqa: PLR0917 as `choose`, and the slots
+    subject: str,
+    needed: Fit,
+    table: Sequence[Instance],
+    asked: str | None,
+    n_parallel: int | None,
+    wish: Wish = NOTHING_ASKED,
 ) -> tuple[Fit, tuple[Offer, ...]]:
     """Return what the model needs with its slots, and the types as `choose` returns them for that.
 
@@ -113,16 +126,17 @@ def choose_slots(
         table: the types, cheapest first.
         asked: the type that was requested; None for the cheapest one.
         n_parallel: the slots that were requested; None for as many as suit the types.
+        wish: by what types are ordered, and how fast they must be.
 
     Raises:
         ModelDoesNotFit: as `choose` does; with the slots that were requested, where those are too many.
     """
     if n_parallel is not None:
         slotted = needed.with_slots(n_parallel)
-        return slotted, choose(subject, slotted, table, asked)
+        return slotted, choose(subject, slotted, table, asked, wish)
     # What one slot is offered, the slots fit into: they decide no type, and so cost nothing.
-    slotted = needed.with_slots(slots(needed, choose(subject, needed, table, asked), table))
-    return slotted, choose(subject, slotted, table, asked)
+    slotted = needed.with_slots(slots(needed, choose(subject, needed, table, asked, wish), table))
+    return slotted, choose(subject, slotted, table, asked, wish)
 
 
 def slots(needed: Fit, offered: Sequence[Offer], table: Sequence[Instance]) -> int:
@@ -213,6 +227,23 @@ def _volume_gb(needed: Fit) -> int:
 def _timeout(seconds: float) -> int:
     return min(
         max(math.ceil(seconds * MARGIN), limits.LEAST_START_TIMEOUT_S.value), limits.START_TIMEOUT_S.value
+    )
+
+
+def _too_slow(needed: Fit, table: Sequence[Instance], asked: str | None, wish: Wish) -> Problem | None:
+    """Return what is wrong where no type that holds the model is as fast as is required."""
+    found = [
+        _offer(needed, one) for one in table if (asked is None or one.name == asked) and holds(needed, one)
+    ]
+    if any(preference.meets(one, _wish_of(needed, wish)) for one in found):
+        return None
+    fastest = max(found, key=lambda one: one.tokens_per_s)
+    return Problem(
+        "TooSlow",
+        f"{fastest.tokens_per_s:g} tokens/s on {fastest.name}, {'' if asked else 'the fastest '}at "
+        f"${fastest.usd_per_hour:g} an hour: {fastest.speed}",
+        f"{wish.least_tokens_per_s:g} tokens/s, for {wish}",
+        "ask for less, or use a smaller model or quantisation",
     )
 
 

@@ -1,21 +1,16 @@
-"""The instance types that an endpoint may run on, as data: CPUs, memory, price, and how fast memory is read.
+"""The instance types that an endpoint may run on: CPUs, memory, GPUs, disk, price, and how fast memory is read.
 
-Owns the table and its sources, and what a person may add to it (`instance_types` of a request). Refuses to choose:
-that is `instance_choice`. A type whose price no two sources agree on is left out; whoever knows it adds it.
+Owns what is made of the data (`instance_data`), and what a person may add to it (`instance_types` of a request).
+Refuses to choose: that is `instance_choice`. A type whose price nobody has told is known, and never chosen by its
+price; whoever knows it adds it.
 
-Prices are those of real-time inference in us-east-1, per instance and hour, as of August 2026. AWS's own price list
-could not be read when the table was made: each price is one that at least two published lists agree on. An instance
-is paid for from its creation to its deletion, whether anybody calls it or not.
+Prices are those of real-time inference in us-east-1, per instance and hour, of the day and the source that each says.
+A list that was read from AWS (`live_prices`) takes their place, type by type. An instance is paid for from its creation
+to its deletion, whether anybody calls it or not.
 
 Some types have an NVMe disk of their own; SageMaker mounts that, and refuses a volume's size for them.
 
-Sources, by short name:
-    boto-model   the service model that botocore ships (`sagemaker`, shape `ProductionVariantInstanceType`): the names
-    ec2          https://aws.amazon.com/ec2/instance-types/: CPUs and memory
-    lists        price lists published in public repositories, two or more of which agree; r5: also the list in
-                 github.com/s4nyam/MasterThesis
-    socket       6 channels of DDR4-2666 are 127.9 GB/s for each processor, of 24 cores (m5, r5) or 18 (c5); a core is
-                 two CPUs here (https://bateloved.github.io/Analyzing-DataCenter-Workloads/analysis.html)
+Sources, by short name, beside those of the data:
     sdk          what AWS's Python SDK knows to take no volume (`volume_size_supported`,
                  https://github.com/aws/sagemaker-python-sdk/pull/4828), and a refusal that was seen
                  (https://github.com/autogluon/autogluon-cloud/pull/50)
@@ -25,26 +20,77 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from pipeline.sizing import instance_data
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 PRICED_IN: Final = "us-east-1"
-AS_OF: Final = "2026-08"
 
-SOCKET_GB_S: Final = 127.9
-"""What one processor reads at most (socket)."""
-PER_SOCKET: Final[Mapping[str, int]] = {"m5": 48, "c5": 36, "r5": 48}
-"""CPUs of one processor (socket)."""
+X86_64: Final = "x86_64"
+ARM64: Final = "arm64"
+"""The architectures of CPUs, as an image's tag names them."""
+_GRAVITON: Final = re.compile(r"ml\.[a-z]+[0-9]+[a-z]*g[a-z]*\.")
+"""A `g` behind the generation says AWS's own CPUs (m6g, c7gn, im4gn); before it, it is the family's (g5: a GPU)."""
+_OWN_DISK: Final = ("g5", "g6", "g7e", "p5", "trn1")
 
 
-_OWN_DISK: Final = ("g5", "g6", "p5", "trn1")
+def image_architecture(name: str | None) -> str:
+    """Return for which CPUs an image must be, by the type's name (ec2); serverless, None, has x86-64."""
+    return ARM64 if name is not None and _GRAVITON.match(name) else X86_64
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU."""
+
+    name: str
+    memory_gib: float
+    """By its name-plate."""
+    usable_gib: float
+    """What CUDA says that it has, before anything runs on it."""
+    bandwidth_gb_s: float
+    tflops: float
+    """f16 on tensor cores, without sparsity."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """One instance type as AWS describes it, whatever it costs."""
+
+    name: str
+    vcpus: int
+    memory_gib: float
+    bandwidth_gb_s: float
+    """GB (10^9 bytes) that the CPUs read from memory in a second: an estimate."""
+    how: str
+    """How that is known."""
+    gpu: Gpu | None = None
+    gpus: int = 0
+    disk_gb: float | None = None
+    """GB of its own NVMe disk; None where it gets a volume of EBS."""
+
+    @property
+    def architecture(self) -> str:
+        """Of its CPUs."""
+        return image_architecture(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPrice:
+    """What one instance costs an hour."""
+
+    usd_per_hour: float
+    source: str
+    """Of which region, of which day, and who says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One instance type."""
+    """One instance type that may be chosen: its price is known."""
 
     name: str
     vcpus: int
@@ -52,46 +98,96 @@ class Instance:
     usd_per_hour: float
     bandwidth_gb_s: float
     """GB (10^9 bytes) that are read from memory in a second: an estimate."""
-    how: str = "the share of its CPUs in a processor's 127.9 GB/s, at most one processor's"
+    how: str = ""
     """How the bandwidth is known."""
     local_disk_gb: float | None = None
     """GB of its own disk, where it has one; None: none, or its size is not known."""
-    source: str = f"price of {PRICED_IN}, {AS_OF}: published lists agree"
+    source: str = ""
+    """Whose price it is, and of when."""
 
 
-def _of(family: str, size: str, vcpus: int, memory_gib: int, usd_per_hour: float) -> Instance:
-    # llama.cpp does not spread its weights over two processors' memories: more than one adds nothing sure.
-    share = min(vcpus / PER_SOCKET[family], 1)
-    return Instance(f"ml.{family}.{size}", vcpus, memory_gib, usd_per_hour, round(SOCKET_GB_S * share, 1))
+def _facts() -> Iterator[InstanceFacts]:
+    for family, row in instance_data.CPU_FAMILIES.items():
+        words = row.sizes.split()
+        for size, cpus in zip(words[::2], map(int, words[1::2]), strict=True):
+            # llama.cpp does not spread its weights over two processors' memories: more than one adds nothing sure.
+            share = min(cpus / row.socket_cpus, 1)
+            yield InstanceFacts(
+                f"ml.{family}.{size}",
+                cpus,
+                cpus * row.gib_per_cpu,
+                round(row.socket_gb_s * share, 1),
+                f"the share of its CPUs in a processor's {row.socket_gb_s:g} GB/s, at most one processor's",
+            )
+    gpus = {name: Gpu(name, *row) for name, row in instance_data.GPUS.items()}
+    for name, one in instance_data.GPU_TYPES.items():
+        yield InstanceFacts(
+            name,
+            one.vcpus,
+            one.memory_gib,
+            round(one.vcpus * instance_data.HOST_GB_S_A_CPU, 1),
+            f"{instance_data.HOST_GB_S_A_CPU:g} GB/s for each CPU",
+            gpus[one.gpu],
+            one.gpus,
+            one.disk_gb,
+        )
 
 
-_KNOWN: Final = (
-    _of("c5", "large", 2, 4, 0.102),
-    _of("c5", "xlarge", 4, 8, 0.204),
-    _of("c5", "2xlarge", 8, 16, 0.408),
-    _of("c5", "4xlarge", 16, 32, 0.816),
-    _of("c5", "9xlarge", 36, 72, 1.836),
-    _of("m5", "large", 2, 8, 0.115),
-    _of("m5", "xlarge", 4, 16, 0.23),
-    _of("m5", "2xlarge", 8, 32, 0.461),
-    _of("m5", "4xlarge", 16, 64, 0.922),
-    _of("m5", "12xlarge", 48, 192, 2.765),
-    _of("m5", "24xlarge", 96, 384, 5.53),
-    _of("r5", "large", 2, 16, 0.151),
-    _of("r5", "xlarge", 4, 32, 0.302),
-    _of("r5", "2xlarge", 8, 64, 0.605),
-    _of("r5", "4xlarge", 16, 128, 1.21),
-    _of("r5", "12xlarge", 48, 384, 3.629),
-    _of("r5", "24xlarge", 96, 768, 7.258),
+TYPES: Final = tuple(_facts())
+"""Every type that is known, whatever is known of its price."""
+
+LISTED: Final[Mapping[str, ListedPrice]] = MappingProxyType(
+    {
+        name: ListedPrice(usd, f"price of {PRICED_IN}, {as_of}: {who}")
+        for (as_of, who), prices in instance_data.PRICES.items()
+        for name, usd in prices.items()
+    }
 )
-TABLE: Final = tuple(sorted(_KNOWN, key=lambda one: (one.usd_per_hour, one.name)))
-"""What is known without anybody's help, cheapest first."""
+"""The prices that are known without asking anybody, by type."""
 
 
-def table(own: Iterable[Instance] = ()) -> tuple[Instance, ...]:
-    """Return all types, cheapest first; one that a request brings takes the place of a known one of its name."""
-    known = {one.name: one for one in (*TABLE, *own)}
-    return tuple(sorted(known.values(), key=lambda one: (one.usd_per_hour, one.name)))
+def priced(prices: Mapping[str, ListedPrice] = LISTED) -> tuple[Instance, ...]:
+    """Return the types that may be chosen by their price, cheapest first.
+
+    Of those without GPUs and for x86-64: the others are data as yet, since nothing is planned for them.
+
+    Args:
+        prices: by type; a type that has none here has the listed one, and one that has neither is left out.
+    """
+    known = {**LISTED, **prices}
+    found = (
+        Instance(
+            one.name,
+            one.vcpus,
+            one.memory_gib,
+            known[one.name].usd_per_hour,
+            one.bandwidth_gb_s,
+            one.how,
+            one.disk_gb,
+            known[one.name].source,
+        )
+        for one in TYPES
+        if one.gpu is None and one.architecture == X86_64 and one.name in known
+    )
+    return _sorted(found)
+
+
+def _sorted(types: Iterable[Instance]) -> tuple[Instance, ...]:
+    return tuple(sorted(types, key=lambda one: (one.usd_per_hour, one.name)))
+
+
+TABLE: Final = priced()
+"""What may be chosen without anybody's help, cheapest first."""
+
+
+def table(own: Iterable[Instance] = (), prices: Mapping[str, ListedPrice] = LISTED) -> tuple[Instance, ...]:
+    """Return all types, cheapest first; one that a request brings takes the place of a known one of its name.
+
+    Args:
+        own: the request's.
+        prices: as `priced` takes them.
+    """
+    return _sorted({one.name: one for one in (*priced(prices), *own)}.values())
 
 
 def has_own_disk(name: str) -> bool:
@@ -103,16 +199,9 @@ def has_own_disk(name: str) -> bool:
     return "d" in family or family.startswith(_OWN_DISK)
 
 
-X86_64: Final = "x86_64"
-ARM64: Final = "arm64"
-"""The architectures of CPUs, as an image's tag names them."""
-_GRAVITON: Final = re.compile(r"ml\.[a-z]+[0-9]+[a-z]*g[a-z]*\.")
-"""A `g` behind the generation says AWS's own CPUs (m6g, c7gn, im4gn); before it, it is the family's (g5: a GPU)."""
-
-
-def image_architecture(name: str | None) -> str:
-    """Return for which CPUs an image must be, by the type's name (ec2); serverless, None, has x86-64."""
-    return ARM64 if name is not None and _GRAVITON.match(name) else X86_64
+def facts(name: str) -> InstanceFacts | None:
+    """Return what AWS says of a type; None for one that is not known."""
+    return next((one for one in TYPES if one.name == name), None)
 
 
 def find(name: str, of: Iterable[Instance] = TABLE) -> Instance | None:

@@ -82,6 +82,10 @@ class Shape:
     merge_count: int = 0
     embedding_copy_bytes: int = 0
     """Of a token embedding that is needed in two layouts: as table of rows and, repacked, as output matrix."""
+    table_bytes: int = 0
+    """Of the token embedding, which no GPU is given."""
+    tied: bool = True
+    """Whether it is the output matrix too."""
     staging_bytes: int = 0
     """Of the largest matrix that is repacked when it is read."""
     tensor_count: int = 0
@@ -125,6 +129,8 @@ class Shape:
             feed_forward_length=max(_widest(model.get("feed_forward_length")), experts),
             vocabulary_size=count(model["vocabulary_size"]),
             merge_count=count(model.get("merge_count")),
+            table_bytes=count((model.get("token_embedding") or {}).get("bytes")),
+            tied=(model.get("token_embedding") or {}).get("tied") is not False,
             embedding_copy_bytes=_copied(model.get("token_embedding") or {}),
             staging_bytes=_staged(model.get("largest_matrices") or {}),
             tensor_count=count(model.get("n_tensors")),

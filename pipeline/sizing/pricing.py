@@ -125,6 +125,16 @@ _ITEMS: Final = (
         "likely",
     ),
     PricedItem(
+        "image_gb_month",
+        "an image in ECR, as it is stored; pulls within the region cost nothing",
+        "GB and month",
+        {HOME: 0.10},
+        "2026-11-30",
+        "https://aws.amazon.com/ecr/pricing/, private repositories, as four others quote it in 2026, one of them with "
+        "compressed layers as what counts",
+        "likely",
+    ),
+    PricedItem(
         "alarm_month",
         "an alarm on one metric; the first ten of an account are free",
         "alarm and month",

@@ -48,6 +48,11 @@ class CheckEvidence(TypedDict):
     members: int
     notes: NotRequired[list[str]]
     """What is not wrong and worth knowing; none in what an older release checked."""
+    container: NotRequired[str]
+    """Which container serves it, and why, where the check chose it: the archive's code depends on it, and so does the
+    memory; none in what an older release checked, which has it among `notes`."""
+    image_bytes: NotRequired[int]
+    """Of Sealift's own image, as it is stored, where the check took that from the stack's repository."""
 
 
 class TargetFacts(TypedDict):

@@ -176,5 +176,10 @@ class Request:
     """None: as suits the container."""
     artifact: str = unsaid("archive")
     """In what the model reaches the endpoint. A request that an older release checked does not say."""
+    prefer: str = unsaid("cheapest")
+    """Which instance type is taken of those that hold the model."""
+    min_tokens_per_s: float | None = unsaid(None)
+    answer_within_s: float | None = unsaid(None)
+    """Seconds of an answer of 150 tokens."""
     quality: RequestedGate | None = None
     """None: the consumers are switched without one. A request that an older release checked does not say."""

@@ -102,10 +102,11 @@ def cloud(running_cloud: LocalCloud) -> Iterator[LocalCloud]:
     running_cloud.recorded.clear()
     yield running_cloud
     running_cloud.faults.replace([])
-    _empty(running_cloud)
+    empty(running_cloud)
 
 
-def _empty(cloud: LocalCloud) -> None:
+def empty(cloud: LocalCloud) -> None:
+    """Delete what deployments have left, and give the consumer back as it was; only `clients` is used."""
     sagemaker = cloud.clients.sagemaker
     deadline = time.monotonic() + WAIT_S
     while endpoints := sagemaker.list_endpoints()["Endpoints"]:

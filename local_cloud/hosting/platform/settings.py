@@ -120,7 +120,7 @@ class HostingSettings:
         capacity = deployment.capacity
         if isinstance(capacity, Capacity):
             return capacity.memory_mb * MiB
-        known = instance_types.find(capacity.type)
+        known = instance_types.facts(capacity.type)
         return sys.maxsize if known is None else int(known.memory_gib * 1024 * MiB)
 
     def payload_bytes_of(self, deployment: Deployment) -> int:

@@ -14,7 +14,7 @@ from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.commands import status as full
 from pipeline.cli.screen import Screen
-from pipeline.operations import service_status
+from pipeline.operations import price_list, service_status
 from pipeline.operations.service_status import Role
 from pipeline.time_format import span
 
@@ -33,7 +33,8 @@ def ls(arguments: LsOptions) -> int:
     clients = Clients(region=settings.region())
     screen.hint("looking ...")
     with service_errors.translated():
-        found = service_status.overview(clients, stack=arguments.stack)
+        prices = price_list.known(settings.cache(), settings.region())
+        found = service_status.overview(clients, stack=arguments.stack, prices=prices)
     services, now = found.services, datetime.now(UTC)
     if arguments.json:
         rows = [dict(zip((one.lower() for one in HEAD), row(one, now), strict=True)) for one in services]

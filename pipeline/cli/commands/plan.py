@@ -31,6 +31,7 @@ from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem, SealiftError
 from pipeline.hosting import ARCHIVE_ARTIFACT, IMAGE_ARTIFACT, IN_PLACE, INSTANCE, SERVERLESS
 from pipeline.limits import MiB
+from pipeline.operations import price_list
 from pipeline.planning import (
     archive_rules,
     artifact_choice,
@@ -47,7 +48,7 @@ from pipeline.rollout import own_image, sidecars
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from pipeline.archive.checks.report import ArchiveReport
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from pipeline.cli.options import PlanOptions
     from pipeline.gguf.header import GGUFHeader
     from pipeline.planning.container_needs import ContainerNeed
+    from pipeline.sizing.instance_types import ListedPrice
     from pipeline.state_data.plan_types import CapacityStep, Offer
     from pipeline.state_data.request_types import Request, StackDefaults
 
@@ -250,7 +252,7 @@ def plan_files(
             served = container_choice.choose(asked, own_image.wanted("", asked.instance_type))
         else:
             served = ContainerChoice(asked)
-        made = judge(files, served.request, datetime.now(UTC).date())
+        made = judge(files, served.request, datetime.now(UTC).date(), known_prices())
         packed = _PACKED if is_packed(files, made.hosting) else ""
         won = deployment_flags.overruled(fields, beside if isinstance(beside, dict) else {}, where)
         return replace(made, notes=tuple(filter(None, (packed, *made.notes, unseen, served.note, *won))))
@@ -271,7 +273,12 @@ def without_stack(
         InvalidInput: with every mistake in them.
     """
     asked = _request({"archive": _location(files[0]), **fields}, beside, _defaults(images.AUTO, None), names)
-    return judge(files, preflight.assumed(asked).request, datetime.now(UTC).date())
+    return judge(files, preflight.assumed(asked).request, datetime.now(UTC).date(), known_prices())
+
+
+def known_prices() -> Mapping[str, ListedPrice]:
+    """Return the prices that `sealift prices --refresh` has kept of the region."""
+    return price_list.known(settings.cache(), settings.region())
 
 
 def _stack(clients: Clients, name: str) -> tuple[preflight.Stack | None, str]:
@@ -300,15 +307,20 @@ def _defaults(container: str, found: preflight.Stack | None) -> StackDefaults:
     }
 
 
-def judge(files: Sequence[Source], request: Request, today: date) -> PlanShown:
-    """Return the plan for an archive or a model's files, from the model's header.
+def judge(
+    files: Sequence[Source],
+    request: Request,
+    today: date,
+    prices: Mapping[str, ListedPrice] | None = None,
+) -> PlanShown:
+    """Return the plan for an archive or a model's files, from the model's header; `prices` as `decide` takes them.
 
     A model on this machine is planned as `sealift push` sends it: packed, but to an instance, which takes it as it is.
     """
-    made = decide(inspect_sources(files, request), request, today)
+    made = decide(inspect_sources(files, request), request, today, prices)
     if is_packed(files, request.hosting) and made.hosting == INSTANCE and made.fits:
         # Only the plan tells with hosting `auto`, and nothing is unpacked there that need not be.
-        return decide(_inspect_model(files, _rules(request)), request, today)
+        return decide(_inspect_model(files, _rules(request)), request, today, prices)
     return made
 
 
@@ -347,8 +359,13 @@ def _rules(request: Request) -> Rules:
     )
 
 
-def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
-    """Return the plan for what a first look has found."""
+def decide(
+    report: ArchiveReport,
+    request: Request,
+    today: date,
+    prices: Mapping[str, ListedPrice] | None = None,
+) -> PlanShown:
+    """Return the plan for what a first look has found; with `prices` of instances, by type, before the listed ones."""
     if report.model is None or report.model.header is None or _in_part(report):
         return PlanShown(report, request, None, ())
     model, extracted, notes = _whole(report, report.model.header)
@@ -362,9 +379,10 @@ def decide(report: ArchiveReport, request: Request, today: date) -> PlanShown:
     if not report.complete and report.format == "tar.gz" and images.PROFILES[request.container].companions:
         notes += (_BEHIND,)
     archive = {"size": report.size, "extracted_bytes": extracted, "parts": bare}
-    choice = planned.choose(request, archive, model, artifact_choice.assumed_below(request))
+    choice = planned.choose(request, archive, model, artifact_choice.assumed_below(request), prices or {})
     needs = () if _only_instances(request) else container_needs.compare(request, archive, model)
     said = plan_notes.notes(request, model, today, choice.hosting)
+    said += plan_notes.image_notes(choice.needed)
     said += plan_notes.instance_notes(request, choice.needed, choice.offers)
     said += choice.needed.warnings if choice.hosting == SERVERLESS else ()
     return PlanShown(report, request, choice, (*notes, *said), needs, set_aside)

@@ -470,7 +470,7 @@ def _looked(
     for note in filter(None, (*prospects.notes(clients, first, found.reach), served.note)):
         to.note(note)
         to.emit("note", text=note)
-    made = plan.judge(asked.files, served.request, datetime.now(UTC).date())
+    made = plan.judge(asked.files, served.request, datetime.now(UTC).date(), plan.known_prices())
     if not _fits(made, to):
         return None
     # An instance takes a model as it is; with hosting `auto` only the plan tells.
@@ -508,7 +508,7 @@ def _fits(made: plan.PlanShown, to: Told) -> bool:
 
 
 def _again(whole: ArchiveReport, ready: _Ready) -> plan.PlanShown:
-    return plan.decide(whole, ready.request, datetime.now(UTC).date())
+    return plan.decide(whole, ready.request, datetime.now(UTC).date(), plan.known_prices())
 
 
 def _as_seen(seen: ArchiveReport, whole: ArchiveReport) -> bool:

@@ -18,7 +18,7 @@ from pipeline.cli.screen import Screen
 from pipeline.client import service_endpoint, ways_in
 from pipeline.errors import SealiftError
 from pipeline.limits import MiB
-from pipeline.operations import executions, service_status
+from pipeline.operations import executions, price_list, service_status
 from pipeline.operations.service_status import Role
 from pipeline.planning import alarms
 from pipeline.rollout import own_image
@@ -44,7 +44,8 @@ def status(arguments: StatusOptions) -> int:
     clients = Clients(region=settings.region())
     screen.hint("looking ...")
     with service_errors.translated():
-        found = service_status.overview(clients, stack=arguments.stack, service=arguments.only)
+        prices = price_list.known(settings.cache(), settings.region())
+        found = service_status.overview(clients, stack=arguments.stack, service=arguments.only, prices=prices)
     ways = _ways_in(clients, arguments.only, arguments.stack) if arguments.only and found else None
     image = None if arguments.stack is None or arguments.only else _image(clients, arguments.stack)
     services, now = found.services, datetime.now(UTC)
@@ -171,6 +172,11 @@ def _deployment(one: DeploymentStatus, now: datetime) -> Iterator[str]:
             ago = span((now - datetime.fromisoformat(release.uploaded_at)).total_seconds())
             uploaded = f", uploaded {ago} ago"
         yield f"  {'':<11}archive s3://{one.archive.place}{version}, {size}{uploaded}"
+    if endpoint.image:
+        whose = f" ({endpoint.image.container})" if endpoint.image.container else ""
+        yield f"  {'':<11}image {endpoint.image.short}{whose}"
+        if endpoint.image.newer:
+            yield f"  {'':<11}its repository has a newer one, {endpoint.image.newer}: the next deployment may take it"
     quiet = sum(alarm.state != alarms.ALARM for alarm in one.alarms)
     yield f"  {'':<11}alarms: {quiet} quiet" if one.alarms else f"  {'':<11}alarms: none"
     for alarm in one.alarms:
@@ -192,6 +198,15 @@ def document(service: Service, now: datetime) -> dict[str, Any]:
                 "memory_mb": one.endpoint.memory_mb,
                 "max_concurrency": one.endpoint.max_concurrency,
                 "usd_per_hour": one.endpoint.cost.usd_per_hour if one.endpoint.cost else None,
+                "instance_type": one.endpoint.instance_type,
+                "image": {
+                    "uri": one.endpoint.image.uri,
+                    "digest": one.endpoint.image.digest,
+                    "container": one.endpoint.image.container,
+                    "newer": one.endpoint.image.newer or None,
+                }
+                if one.endpoint.image
+                else None,
                 "endpoint_config_name": one.endpoint.config,
                 "execution": one.release.execution if one.release else one.endpoint.execution,
                 "uploaded_at": (one.release.uploaded_at or None) if one.release else None,

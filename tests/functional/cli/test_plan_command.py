@@ -87,11 +87,14 @@ def llama_1b(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("quantization", "size"),
-    [pytest.param("Q4_K_M", 16.5e9, id="Q4_K_M, 16.5 GB"), pytest.param("Q8_0", 28.7e9, id="Q8_0, 28.7 GB")],
+    ("quantization", "size", "instance"),
+    [
+        pytest.param("Q4_K_M", 16.5e9, "ml.c5.4xlarge", id="Q4_K_M, 16.5 GB"),
+        pytest.param("Q8_0", 28.7e9, "ml.c7i.8xlarge", id="Q8_0, 28.7 GB"),
+    ],
 )
 def test_a_27b_model_is_refused_from_its_first_megabytes(
-    quantization: str, size: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    quantization: str, size: float, instance: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All true reasons, what would fit, and a few megabytes read of many gigabytes."""
     path = archive_of(replace(shapes.GEMMA_27B, quantization=quantization), tmp_path)
@@ -107,7 +110,7 @@ def test_a_27b_model_is_refused_from_its_first_megabytes(
         "TooMuchDisk",
         "TooSlowToStart",
     ]
-    assert [(one["kind"], one["value"]) for one in document["alternatives"]] == [("instance", "ml.r5.xlarge")]
+    assert [(one["kind"], one["value"]) for one in document["alternatives"]] == [("instance", instance)]
 
 
 def test_a_1b_model_fits(llama_1b: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -468,8 +471,8 @@ def test_a_model_too_big_for_serverless_fits_an_instance(
     assert (document["memory_mb"], document["max_concurrency"]) == (None, None)
     assert document["bytes_read"] < READ_MOST
     on = document["instances"]
-    assert [one["name"] for one in on["offers"]] == ["ml.r5.xlarge", "ml.m5.2xlarge", "ml.c5.4xlarge"]
-    assert on["usd_per_hour"] == 0.302
+    assert [one["name"] for one in on["offers"]] == ["ml.c5.4xlarge", "ml.c7i.8xlarge", "ml.c5.9xlarge"]
+    assert on["usd_per_hour"] == 0.816
     assert all(one["memory"] and one["speed"] and one["price"] for one in on["offers"])
 
 
@@ -482,8 +485,8 @@ def test_auto_proposes_an_instance_with_its_price(
 
     assert status == 1
     assert "InstanceNotAllowed" in said
-    assert "set allow_instances to true for 1 x ml.r5.xlarge, $0.302 an hour, $220 a month" in said
-    assert "about 0.62 tokens/s" in said
+    assert "set allow_instances to true for 1 x ml.c5.4xlarge, $0.816 an hour, $596 a month" in said
+    assert "about 3.3 tokens/s" in said
     beside = gemma_27b.with_name(request_sources.SIDECAR)
     beside.write_text(json.dumps({"hosting": "auto", "allow_instances": True}))
     try:
@@ -512,7 +515,7 @@ def test_an_instance_that_is_too_small_is_refused(
 
     assert status == 1
     assert [one["error"] for one in document["problems"]] == ["InstanceTooSmall"]
-    assert document["problems"][0]["fix"] == "set instance_type to 'ml.r5.xlarge'"
+    assert document["problems"][0]["fix"] == "set instance_type to 'ml.c5.4xlarge'"
 
 
 # ------------------------------------------------------------------ split models

@@ -9,6 +9,8 @@ import os
 import shutil
 import stat
 import subprocess
+import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from pipeline import __version__
 from pipeline.cli.commands import image
 from pipeline.cli.options import ImageBuildOptions
 from pipeline.errors import ImageNotFound, InvalidInput, SealiftError
-from pipeline.image import layers, layout, registries
+from pipeline.image import contents, layers, layout, registries
 from pipeline.image.contents import ImageContents, ImagePart
 from pipeline.image.layers import TreeFile
 from tests.fake_registry import FakeRegistry, running
@@ -103,6 +105,71 @@ def test_another_build_fetches_no_layer_again(registry: FakeRegistry, tmp_path: 
 
     layer = layout.read(tmp_path / "two").layers[0].descriptor.digest
     assert len(registry.asked("GET", layer)) == 1
+
+
+X86_64_ELF, ARM64_ELF = 62, 183
+"""How ELF names machines."""
+
+
+def elf(machine: int) -> bytes:
+    """Return the head of a program for a machine."""
+    return b"\x7fELF" + bytes(14) + machine.to_bytes(2, "little") + bytes(44)
+
+
+def parts(folder: Path, **machines: int) -> Any:
+    """Write a runtime and a server whose programs are for arm64, but those named; return what gathers them."""
+    programs = {"runtime/llama_cpp/lib/libllama.so": "library", "llama-server/llama-server-neon": "server"}
+    files = {path: elf(machines.get(name, ARM64_ELF)) for path, name in programs.items()}
+    files |= {
+        "runtime/llama_cpp/__init__.py": b'__version__ = "1"\n',
+        "llama-server/llama-server": b"#!/bin/sh\n",
+    }
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    wheel = folder / "foo-1.2.3-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("foo/__init__.py", "1")
+    lock = folder / "image.lock"
+    lock.write_text(f"foo==1.2.3 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n")
+    return lambda architecture: contents.gather(
+        architecture, folder, built_for=lambda name, _: folder / name, lock=lock
+    )
+
+
+def test_an_image_for_arm64_is_assembled_of_parts_for_it(registry: FakeRegistry, tmp_path: Path) -> None:
+    """On the base of that machine, and its configuration says so: SageMaker goes by that."""
+    options = ImageBuildOptions(
+        base=f"{registry.host}/{REPOSITORY}", architecture="arm64", output=tmp_path / "image", json=True
+    )
+    (tmp_path / "parts").mkdir()
+    assert image.run_build(options, registries.connect, parts(tmp_path / "parts")) == 0
+
+    tag = f"sealift-{__version__}-arm64"
+    found = layout.read(tmp_path / "image", tag)
+    config = json.loads(found.config)
+    assert (config["architecture"], config["os"]) == ("arm64", "linux")
+    index = json.loads((tmp_path / "image" / "index.json").read_text())
+    assert [one.get("platform", {}).get("architecture") for one in index["manifests"]] == ["arm64"]
+    base = next(content for content in registry.blobs[REPOSITORY].values() if b'"arm64"' in content)
+    below = json.loads(base)["rootfs"]["diff_ids"]
+    assert config["rootfs"]["diff_ids"][: len(below)] == below
+    with tarfile.open(fileobj=found.layers[-2].open(), mode="r:gz") as layer:
+        program = layer.extractfile("opt/sealift/llama-server/llama-server-neon")
+        assert program is not None
+        assert program.read() == elf(ARM64_ELF)
+
+
+@pytest.mark.parametrize("wrong", ["library", "server"])
+def test_no_program_for_x86_64_gets_into_an_image_for_arm64(
+    registry: FakeRegistry, tmp_path: Path, wrong: str
+) -> None:
+    """Nor is anything asked of the base's registry."""
+    options = ImageBuildOptions(base=f"{registry.host}/{REPOSITORY}", architecture="arm64", json=True)
+
+    with pytest.raises(InvalidInput, match="which is for x86_64; wanted one for arm64"):
+        image.run_build(options, registries.connect, parts(tmp_path, **{wrong: X86_64_ELF}))
+    assert not registry.asked("GET", "/blobs/")
 
 
 def test_a_base_that_is_not_there_is_told(registry: FakeRegistry, tmp_path: Path) -> None:

@@ -337,6 +337,10 @@ class Script:
         """Let the next call find no other configuration of the deployment that is undone."""
         return self.answers("sagemaker", "list_endpoint_configs", {"EndpointConfigs": []})
 
+    def no_prices(self) -> Script:
+        """Let the next call find no list of prices in the artifact bucket, as PlanDeployment does for instances."""
+        return self.refuses("s3", "get_object", "NoSuchKey", status=404)
+
     def account(self, *endpoints: dict[str, Any], quota: int | None = 10) -> Script:
         """Let the next calls look at the account: the quota (None: denied), and endpoints as `serverless` has them."""
         if quota is None:

@@ -15,6 +15,7 @@ import gguf
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
 
 from benchmarks import shapes
 from examples.tiny_companions import write_tiny_lora, write_tiny_projector
@@ -22,6 +23,8 @@ from examples.tiny_gguf import write_tiny_gguf
 from pipeline import package_files
 from pipeline.aws.resource_tags import tag_value
 from pipeline.errors import ArchiveNotFound, InvalidArchive, InvalidInput, QuotaTooSmall
+from pipeline.sizing import live_prices
+from pipeline.sizing.live_prices import PriceFile
 from tests.functional.cli.test_plan_command import lengthened
 from tests.functional.tasks.test_plan_deployment import DEFAULTS, EXECUTION
 from tests.paginated import Paginated
@@ -145,7 +148,7 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
     clients: Any = SimpleNamespace(s3=s3)
 
     checked = do("CheckArchive", clients, input=document(**INSTANCE), defaults=DEFAULTS)
-    script.account()
+    script.no_prices().account()
     plan = planned(do, script.clients, checked)
     put = assembled(do, clients, checked)
 
@@ -202,7 +205,7 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
             {
                 "VariantName": "AllTraffic",
                 "ModelName": name,
-                "InstanceType": "ml.r5.xlarge",
+                "InstanceType": "ml.c5.4xlarge",
                 "InitialInstanceCount": 1,
                 "VolumeSizeInGB": 19,
                 "ModelDataDownloadTimeoutInSeconds": 621,
@@ -279,7 +282,7 @@ def test_the_prebuilt_image_gets_its_code_beside_the_model(
     uploaded(buckets, {KEY: body})
 
     checked = do("CheckArchive", buckets, input=document(hosting="instance"), defaults=DEFAULTS)
-    script.account()
+    script.no_prices().account()
     plan = planned(do, script.clients, checked)
     put = assembled(do, buckets, checked)
 
@@ -468,13 +471,33 @@ def refused(limit: int) -> dict[str, str]:
     return {"Error": "QuotaTooSmall", "Cause": cause}
 
 
+def test_prices_that_were_read_from_aws_decide(do: Task, script: Script, gemma: Path) -> None:
+    """What somebody's `sealift prices --refresh` has put into the artifact bucket, for the stack's region."""
+    clients: Any = SimpleNamespace(s3=SparseS3(gemma))
+    checked = do("CheckArchive", clients, input=document(**INSTANCE), defaults=DEFAULTS)
+    read = PriceFile("us-east-1", datetime(2026, 11, 30, tzinfo=UTC), {"ml.c5.9xlarge": 0.5})
+    body = json.dumps(read.to_json()).encode()
+    script.answers(
+        "s3",
+        "get_object",
+        {"Body": StreamingBody(BytesIO(body), len(body))},
+        {"Bucket": DEFAULTS["artifact_bucket"], "Key": live_prices.KEY},
+    )
+    script.account()
+
+    on = planned(do, script.clients, checked)["instances"]
+
+    assert (on["type"], on["usd_per_hour"]) == ("ml.c5.9xlarge", 0.5)
+    assert on["offers"][0]["price"] == "AWS's price list for us-east-1, read 2026-11-30"
+
+
 @pytest.fixture
 def two(do: Task, script: Script, gemma: Path) -> dict[str, Any]:
     """The plan of a deployment on two instances."""
     clients: Any = SimpleNamespace(s3=SparseS3(gemma))
     asked = document(**INSTANCE, instance_count=2)
     checked = do("CheckArchive", clients, input=asked, defaults=DEFAULTS)
-    script.account()
+    script.no_prices().account()
     return planned(do, script.clients, checked)
 
 
@@ -498,18 +521,18 @@ def test_a_quota_leads_to_fewer_and_then_to_the_next_type(
     script.account().missing("describe_endpoint_config", "endpoint configuration")
     other = do("StepDown", script.clients, plan=fewer, refusal=refused(0))
 
-    assert (fewer["instances"]["type"], fewer["instances"]["count"]) == ("ml.r5.xlarge", 1)
-    assert (other["instances"]["type"], other["instances"]["count"]) == ("ml.m5.2xlarge", 2)
+    assert (fewer["instances"]["type"], fewer["instances"]["count"]) == ("ml.c5.4xlarge", 1)
+    assert (other["instances"]["type"], other["instances"]["count"]) == ("ml.c7i.8xlarge", 2)
     assert len({one["names"]["endpoint_config"] for one in (two, fewer, other)}) == 3
     assert [step["did"] for step in other["steps"]] == [
-        "ask for 1 x ml.r5.xlarge",
-        "ask for 2 x ml.m5.2xlarge, at $0.461 an hour each",
+        "ask for 1 x ml.c5.4xlarge",
+        "ask for 2 x ml.c7i.8xlarge, at $1.714 an hour each",
     ]
     told = do("RestoreCapacity", script.clients, plan=other)
     assert told == {
         "max_concurrency": None,
-        "steps": ["runs on 2 x ml.m5.2xlarge instead of 2 x ml.r5.xlarge"],
-        "told": "2 x ml.m5.2xlarge; runs on 2 x ml.m5.2xlarge instead of 2 x ml.r5.xlarge",
+        "steps": ["runs on 2 x ml.c7i.8xlarge instead of 2 x ml.c5.4xlarge"],
+        "told": "2 x ml.c7i.8xlarge; runs on 2 x ml.c7i.8xlarge instead of 2 x ml.c5.4xlarge",
     }
 
 

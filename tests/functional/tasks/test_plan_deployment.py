@@ -291,3 +291,16 @@ def test_what_the_check_noted_is_in_the_plan(do: Task, script: Script, checked: 
     noted = {**checked, "evidence": {**checked["evidence"], "notes": ["left out: '.DS_Store'"]}}
 
     assert "left out: '.DS_Store'" in planned(do, script.clients, noted)["notes"]
+
+
+def test_which_container_the_check_chose_is_the_first_note(
+    do: Task, script: Script, checked: dict[str, Any]
+) -> None:
+    """Before what was noted of the archive."""
+    script.account()
+    noted = {
+        **checked,
+        "evidence": {**checked["evidence"], "notes": ["left out"], "container": "it is chosen"},
+    }
+
+    assert planned(do, script.clients, noted)["notes"][:2] == ["it is chosen", "left out"]

@@ -226,6 +226,8 @@ def test_no_model_is_made_of_anything_but_what_was_assembled(
 ) -> None:
     """Whatever form it has: CreateModel asks SageMaker for nothing, and both places are named."""
     checked = check(do, buckets, tiny_model.read_bytes() if asked else good_archive, **asked)
+    if asked:
+        script.no_prices()
     script.account()
     request = plan(do, script, checked)["requests"]["create_model"]
     put = assemble(do, buckets, checked)

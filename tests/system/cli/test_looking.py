@@ -72,6 +72,7 @@ def test_a_person_sees_what_serves_what_was_tried_and_what_was_said(
         endpoint,
     )
     assert deployment["archive"]["size"] == archive.stat().st_size
+    assert (deployment["image"]["container"], deployment["image"]["newer"]) == ("pytorch", None)
     assert len(deployment["alarms"]) == 5
     assert [one["calls"] for one in service["consumers"]] == [endpoint]
 

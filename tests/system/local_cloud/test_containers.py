@@ -1,4 +1,8 @@
-"""The three containers on the local cloud: the same upload, the same smoke test, the same consumer."""
+"""The three containers on the local cloud: the same upload, the same smoke test, the same consumer.
+
+In processes, and where true containers work, on a local cloud that has our image: `custom` runs in one there, and the
+images of AWS, which are in no registry here, beside it in processes.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,24 @@ import io
 import json
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
 
 from pipeline import package_files
 from pipeline.sizing.images import PROFILES
-from tests.system.conftest import Deployments
+from tests import ways
+from tests.system import local_up
+from tests.system.conftest import Deployments, empty
 from tests.system.workflow.test_deployment import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from local_cloud.cloud import LocalCloud
+    from tests.system.local_up import Up
 
 OWN_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift:1"
 FIELDS = {
@@ -25,6 +37,27 @@ FIELDS = {
     "llama-cpp": {"container": "llama-cpp", "inference": {"n_threads": 1}},
     "custom": {"container": "custom", "image_uri": OWN_IMAGE, "inference": {"n_threads": 1}},
 }
+
+
+@pytest.fixture(scope="module", params=ways.MODES)
+def up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up | None]:
+    """Yield the local cloud of true containers; None where the one of all system tests is to be taken."""
+    if request.param == "process":
+        yield None
+        return
+    with local_up.running(tmp_path_factory.mktemp("layers")) as up:
+        yield up
+
+
+@pytest.fixture
+def deployments(up: Up | None, request: pytest.FixtureRequest) -> Iterator[Deployments]:
+    """Yield the hands and eyes of a test, on either."""
+    if up is None:
+        yield Deployments(request.getfixturevalue("cloud"))
+        return
+    elsewhere = cast("LocalCloud", up)  # As far as these tests go: its clients and the stack's outputs.
+    yield Deployments(elsewhere)
+    empty(elsewhere)
 
 
 def deployed(deployments: Deployments, archive: Path, container: str) -> tuple[str, set[str]]:
@@ -50,13 +83,15 @@ def refusal(deployments: Deployments, endpoint: str, body: dict[str, Any]) -> di
 
 @pytest.mark.parametrize("container", FIELDS)
 def test_each_container_serves_the_same_upload(
-    deployments: Deployments, archive: Path, container: str
+    deployments: Deployments, archive: Path, container: str, up: Up | None
 ) -> None:
     """The smoke test and the consumer ask all of them alike; only the prebuilt image gets code in its archive."""
     _, names = deployed(deployments, archive, container)
 
     code = {"code"} if PROFILES[container].carries_code else set()
     assert names == {"harbour.gguf", *code}
+    if up is not None:
+        assert len(local_up.containers(up)) == (container == "custom")
 
 
 def test_the_llama_cpp_image_takes_messages_only(deployments: Deployments, archive: Path) -> None:

@@ -18,7 +18,7 @@ from pipeline.report import document, page, source
 from pipeline.sizing import pricing
 from tests.browser import DESKTOP, PHONE, browser  # noqa: F401 a fixture
 from tests.system.cli.test_command_line import sealift
-from tests.system.conftest import WAIT_S, Deployments, _empty
+from tests.system.conftest import WAIT_S, Deployments, empty
 from tests.system.rollout.test_capacity import WRONG
 from tests.system.workflow.test_deployment import settings
 
@@ -71,7 +71,7 @@ def reported(running_cloud: LocalCloud, archive: Path) -> Iterator[dict[str, Rep
         }
     finally:
         cloud.faults.replace([])
-        _empty(cloud)
+        empty(cloud)
 
 
 def _stopped(deployments: Deployments, archive: Path) -> Execution:

@@ -35,7 +35,7 @@ from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.operations.execution_history import Execution
 from tests import pushed
-from tests.system.conftest import BEFORE, NOTHING, WAIT_S, Deployments, _empty
+from tests.system.conftest import BEFORE, NOTHING, WAIT_S, Deployments, empty
 from tests.system.operations.test_sweep import run_schedule, things
 from tests.system.rollout.test_canary import Live
 from tests.system.rollout.test_capacity import WRONG, ten
@@ -74,7 +74,7 @@ def used(
     finally:
         cloud.faults.replace([])
         cloud.hosting.rescaling = True
-        _empty(cloud)
+        empty(cloud)
     roles = _roles(cloud)
     names = {name: logical for logical, name in roles.items()}
     requests: dict[str, list[PolicyRequest]] = {logical: [] for logical in roles}
@@ -106,7 +106,7 @@ def _deploy_with_a_gate(deployments: Deployments, archive: Path) -> None:
     for _ in range(2):
         gated = settings(consumer=None, quality={"suite": "suite.jsonl"})
         _good(deployments.upload(archive, "gated", gated))
-    _empty(deployments.cloud)
+    empty(deployments.cloud)
 
 
 def _leave_a_broken_one(deployments: Deployments, model: Path, folder: Path) -> None:
@@ -152,7 +152,7 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
     finally:
         live.remove()
     # The account has ten concurrent invocations, and the first service holds them.
-    _empty(cloud)
+    empty(cloud)
     _deploy_with_a_gate(deployments, archive)
     # What is not marked as good: whoever comes next asks whether its execution is still running.
     deployments.fail("sagemaker.AddTags=AccessDeniedException")
@@ -219,7 +219,7 @@ def _scaled(**more: Any) -> dict[str, Any]:
 def _put_parameters_back(deployments: Deployments, archive: Path) -> None:
     """Let a switch fail after the parameter was moved, and after it was made: it is put back, or deleted."""
     cloud = deployments.cloud
-    _empty(cloud)
+    empty(cloud)
     name, asked = naming.endpoint_parameter(STACK, "named"), settings(consumer=None)
     by_hand = "somebodys"
     cloud.clients.ssm.put_parameter(Name=name, Value=by_hand, Type="String")
@@ -238,7 +238,7 @@ def _put_parameters_back(deployments: Deployments, archive: Path) -> None:
 def _sweep(deployments: Deployments, archive: Path, consumer: dict[str, Any]) -> None:
     """Leave whatever a failed deployment can leave, and let the sweeper take it away, its archive half a day later."""
     cloud = deployments.cloud
-    _empty(cloud)
+    empty(cloud)
     live = Live(deployments)
     deployments.fail(
         "sagemaker.DeleteEndpoint=AccessDeniedException", "lambda.DeleteFunction=AccessDeniedException"
@@ -260,7 +260,7 @@ def _sweep(deployments: Deployments, archive: Path, consumer: dict[str, Any]) ->
 def _hold_in_images(deployments: Deployments, archive: Path, model: Path) -> None:
     """Let the image hold the model: of an archive and of a bare one, in vain, and until the sweeper takes it."""
     cloud = deployments.cloud
-    _empty(cloud)
+    empty(cloud)
     ecr, name = cloud.clients.ecr, cloud.outputs["ImageRepository"].partition("/")[2]
     pushed.push(ecr, name, naming.image_tag(__version__, "x86_64"))
     asked = {"container": "custom", "artifact": "image", "consumer": None}
@@ -280,7 +280,7 @@ def _hold_in_images(deployments: Deployments, archive: Path, model: Path) -> Non
         deployments.fail()
         # Of one image the record is gone, as after the bucket's lifecycle.
         pushed.push(ecr, name, "model-forgotten")
-        _empty(cloud)
+        empty(cloud)
         assert "image" in {kind for kind, _ in _swept(cloud, timedelta(hours=12))}
     finally:
         found = ecr.describe_images(repositoryName=name)["imageDetails"]
@@ -291,7 +291,7 @@ def _hold_in_images(deployments: Deployments, archive: Path, model: Path) -> Non
 
 def _inherit(deployments: Deployments, archive: Path) -> None:
     """Let a consumer call an endpoint that is gone: whose it is, its configuration tells."""
-    _empty(deployments.cloud)
+    empty(deployments.cloud)
     _good(deployments.upload(archive, "gone", settings()))
     for name in deployments.resources()["endpoints"]:
         deployments.cloud.clients.sagemaker.delete_endpoint(EndpointName=name)

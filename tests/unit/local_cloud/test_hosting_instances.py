@@ -216,7 +216,7 @@ def test_memory_and_disk_are_those_of_the_instance(world: World) -> None:
     assert settings.memory_bytes(deployment) == 32 * 1024**3
     assert settings.disk_bytes_of(deployment) == 20 * 10**9
 
-    config(world, "d", InstanceType="ml.m7i.large")
+    config(world, "d", InstanceType="ml.t2.medium")
     world.endpoint("f", "d")
     world.jobs.finish()
     assert settings.memory_bytes(world.containers[-1].deployment) > 10**15

@@ -656,6 +656,19 @@ def test_what_the_check_noted_stands_beside_the_archive() -> None:
     assert first.evidence.endswith("every byte verified; left out: '.DS_Store'")
 
 
+def test_which_container_was_chosen_stands_beside_the_fit() -> None:
+    """The check chooses it, and what it is about is memory; where somebody named it, nothing is said."""
+    checked = RESULTS["check_archive"]
+    chosen = {**checked, "evidence": {**checked["evidence"], "container": "container 'x' is chosen: why"}}
+    of_choice = stands("CheckArchive", "PlanDeployment", results={**RESULTS, "check_archive": chosen})
+    of_name = stands("CheckArchive", "PlanDeployment")
+
+    said = {line.text: line.evidence for line in of_choice}
+    assert said["model fits the endpoint"].endswith("; container 'x' is chosen: why")
+    assert "is chosen" not in said["model compressed as tar.gz or zip"]
+    assert not [line for line in of_name if "is chosen" in line.evidence or line.evidence.endswith("; ")]
+
+
 def test_what_was_not_done_after_the_switch_is_told_by_its_sentence() -> None:
     """The workflow can put a Cause into a text only as it is."""
     text = error_codec.encode(errors.EndpointBusy("it is Updating", waiting="for it"))

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.cli.commands import history, ls, status
 from pipeline.operations import service_status
+from pipeline.operations.endpoint_images import EndpointImage
 from pipeline.operations.executions import ExecutionSummary
 from pipeline.operations.service_status import (
     AlarmState,
@@ -26,6 +27,12 @@ from pipeline.time_format import span
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 MACHINE = "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment"
 WHO = Consumer(function_name="assistant", variable="ENDPOINT_NAME", alias="live")
+
+
+DIGEST = "sha256:" + "a" * 64
+IMAGE = EndpointImage(
+    f"123456789012.dkr.ecr.us-east-1.amazonaws.com/mine@{DIGEST}", DIGEST, "custom", "sealift-2"
+)
 
 
 def endpoint(name: str, state: str = "InService") -> EndpointSummary:
@@ -135,7 +142,7 @@ def test_a_service_is_told_in_full() -> None:
         AlarmState("sealift-harbour-2-memory", "OK", ""),
     )
     facts = StatusFacts(
-        endpoints=(endpoint("harbour-2"), endpoint("harbour-1")),
+        endpoints=(replace(endpoint("harbour-2"), image=IMAGE), endpoint("harbour-1")),
         releases={"harbour": (OLD, NEW)},
         archives={"harbour-2": Archive("uploads/models/harbour/model.tar.gz", "v1234567890", 3 * 1024**2)},
         calls={
@@ -153,6 +160,8 @@ def test_a_service_is_told_in_full() -> None:
         "harbour",
         "  serves     harbour-2: InService, 1024 MB, 10 concurrent, deployed 2 h ago",
         "             archive s3://uploads/models/harbour/model.tar.gz, version v1234567, 3.0 MiB, uploaded 12 h ago",
+        "             image mine@sha256:aaaaaaaaaaaa (custom)",
+        "             its repository has a newer one, sealift-2: the next deployment may take it",
         "             alarms: 1 quiet",
         "             ALARM sealift-harbour-2-5xx: 1 error",
         "  previous   harbour-1: InService, 1024 MB, 10 concurrent, deployed 2 h ago",
@@ -164,6 +173,13 @@ def test_a_service_is_told_in_full() -> None:
     assert document["deployments"][0]["archive"]["size"] == 3 * 1024**2
     assert document["deployments"][0]["age_s"] == 7200
     assert document["consumers"][0]["calls"] == "harbour-2"
+    assert document["deployments"][0]["image"] == {
+        "uri": IMAGE.uri,
+        "digest": IMAGE.digest,
+        "container": "custom",
+        "newer": "sealift-2",
+    }
+    assert document["deployments"][1]["image"] is None
 
 
 def test_the_history_is_a_line_for_each_with_the_cause_below() -> None:

@@ -14,7 +14,7 @@ from pipeline.archive.s3.sources import FileSource
 from pipeline.errors import ImageNotFound, InvalidInput, ModelDoesNotFit
 from pipeline.hosting import INSTANCE, SERVERLESS
 from pipeline.limits import GiB, MiB
-from pipeline.planning import archive_rules, artifact_choice, deployment_request, plan
+from pipeline.planning import archive_rules, artifact_choice, deployment_request, plan, plan_notes
 from pipeline.planning.artifact_choice import BaseImage
 from pipeline.sizing.fit import Stage
 from pipeline.sizing.serving import MemoryLine
@@ -76,6 +76,12 @@ def test_llama_3_1_8b_becomes_possible_on_6144_mb_in_the_image(ours: Any, llama_
     assert [line.name for line in imaged.needed.disk] == ["temporary files"]
     assert [stage.name for stage in imaged.needed.startup] == ["server", "load"]
     assert "assumed" in imaged.needed.warnings[0]
+    # As it is stored, and not as it is counted: the image below is compressed there.
+    stored = llama_8b["file_bytes"] + BASE.bytes
+    assert artifact_choice.stored_bytes(imaged.needed) == pytest.approx(stored, rel=0.01)
+    (price,) = plan_notes.image_notes(imaged.needed)
+    assert "takes 5.07 GB in ECR, $0.51 a month" in price
+    assert plan_notes.image_notes(packed.needed) == ()
 
 
 def test_without_a_size_the_larger_quota_is_what_is_advised(ours: Any, llama_8b: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift-imagereposito
 TAG = "sealift-1.0-x86_64"
 DIGEST = f"sha256:{'a' * 64}"
 THEIRS = "123456789012.dkr.ecr.us-east-1.amazonaws.com/other:1"
-ABSENT, PRESENT = OwnImage(REPOSITORY, TAG), OwnImage(REPOSITORY, TAG, DIGEST, 1)
+ABSENT, PRESENT = OwnImage(REPOSITORY, TAG), OwnImage(REPOSITORY, TAG, DIGEST, 46_000_000)
 BY_DIGEST = f"{REPOSITORY}@{DIGEST}"
 
 
@@ -104,7 +104,7 @@ def test_the_repository_is_looked_into_only_where_it_decides(
             PRESENT,
             {},
             f"container 'custom' is chosen: Sealift's own image, {TAG}, is in the stack's repository; it takes 72 MiB "
-            "beside the model in place of 464",
+            "beside the model in place of 464, and 0.046 GB in ECR, $0.0046 a month for all deployments",
             id="there",
         ),
         pytest.param(ABSENT, {}, f"no image {TAG}, which `sealift image push` puts there", id="not there"),
@@ -113,12 +113,26 @@ def test_the_repository_is_looked_into_only_where_it_decides(
         pytest.param(
             ABSENT, {"image_uri": BY_DIGEST}, "of the stack's own repository", id="an image of ours"
         ),
-        pytest.param(PRESENT, {"container": "custom"}, f"so it is {TAG}", id="ours is named"),
+        pytest.param(
+            PRESENT,
+            {"container": "custom"},
+            f"so it is {TAG} of the stack's repository, and 0.046 GB in ECR, $0.0046 a month for all deployments",
+            id="ours is named",
+        ),
     ],
 )
 def test_a_choice_says_why(own: OwnImage, fields: dict[str, Any], note: str) -> None:
     """It is in the plan's notes, and so in the report."""
     assert note in container_choice.choose(asked(**fields), own).note
+
+
+@pytest.mark.parametrize(
+    ("own", "fields", "size"),
+    [(PRESENT, {}, 46_000_000), (PRESENT, {"container": "custom"}, 46_000_000), (ABSENT, {}, 0)],
+)
+def test_a_choice_of_ours_says_what_it_is_stored_in(own: OwnImage, fields: dict[str, Any], size: int) -> None:
+    """The report has its price of it."""
+    assert container_choice.choose(asked(**fields), own).image_bytes == size
 
 
 @pytest.mark.parametrize("fields", [{"container": "pytorch"}, {"image_uri": THEIRS}])

@@ -654,7 +654,7 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
         {
             "VariantName": "AllTraffic",
             "ModelName": name,
-            "InstanceType": "ml.r5.xlarge",
+            "InstanceType": "ml.c5.4xlarge",
             "InitialInstanceCount": 1,
             "VolumeSizeInGB": 19,
             "ModelDataDownloadTimeoutInSeconds": 621,
@@ -669,15 +669,17 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
         }
     }
     assert made.instances is not None
-    assert made.instances.usd_per_hour == 0.302
+    assert made.instances.usd_per_hour == 0.816
     assert [one.name for one in made.instances.offers] == [
-        "ml.r5.xlarge",
-        "ml.m5.2xlarge",
         "ml.c5.4xlarge",
+        "ml.c7i.8xlarge",
+        "ml.c5.9xlarge",
     ]
     assert made.keep_previous == 0
-    assert any("$0.302 an hour" in note for note in made.notes)
-    assert any("ends unfinished at 60 s" in note for note in made.notes)
+    assert any("$0.816 an hour" in note for note in made.notes)
+    assert not any("ends unfinished at 60 s" in note for note in made.notes)
+    slow = plan.plan(instance_facts(facts_with, instance_type="ml.r5.xlarge"))
+    assert any("ends unfinished at 60 s" in note for note in slow.notes)
 
 
 def told(made: plan_types.Plan) -> dict[str, str]:
@@ -686,11 +688,27 @@ def told(made: plan_types.Plan) -> dict[str, str]:
     return environment
 
 
+def test_a_wish_chooses_the_type(facts_with: FactsMaker) -> None:
+    """By speed, or as fast as is required; and a price that was read from AWS counts before the listed one."""
+    fastest = plan.plan(instance_facts(facts_with, prefer="fastest"))
+    quick = plan.plan(instance_facts(facts_with, min_tokens_per_s=5, answer_within_s=30))
+    facts = instance_facts(facts_with)
+    cheap = {"ml.c5.9xlarge": instance_types.ListedPrice(0.01, "AWS said so")}
+    read = plan.plan(replace(facts, prices=cheap))
+
+    chosen = [one.instances.type for one in (fastest, quick, read) if one.instances]
+    assert chosen == ["ml.c5.9xlarge", "ml.c7i.8xlarge", "ml.c5.9xlarge"]
+    assert read.instances is not None
+    assert (read.instances.usd_per_hour, read.instances.offers[0].price) == (0.01, "AWS said so")
+    with pytest.raises(ModelDoesNotFit, match="10 tokens/s, for min_tokens_per_s 10"):
+        plan.plan(instance_facts(facts_with, min_tokens_per_s=10))
+
+
 def test_slots_are_planned_on_instances_and_told(facts_with: FactsMaker) -> None:
     """In the container's environment, in the sum, in the plan and in a note; a step to another type keeps them."""
     made = plan.plan(instance_facts(facts_with))
     step = plan_types.CapacityStep(asked="1 x", said="no", did="another")
-    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.m5.2xlarge", 1, step))
+    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.c7i.8xlarge", 1, step))
 
     assert (told(made)["SM_LLAMA_CPP_PARALLEL"], told(made)["SM_LLAMA_CPP_CTX_SIZE"]) == ("8", "16384")
     assert [one.instances.slots for one in (made, stepped) if one.instances] == [8, 8]
@@ -781,7 +799,7 @@ def test_sagemaker_is_told_to_publish_what_a_container_tells(
     fields = {} if asked is None else {"detailed_observability": asked}
     made = plan.plan(instance_facts(facts_with, container=container, **image, **fields))
     step = plan_types.CapacityStep(asked="1 x", said="no", did="another")
-    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.m5.2xlarge", 1, step))
+    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.c7i.8xlarge", 1, step))
     wanted = None if published is None else {"EnableDetailedObservability": published}
 
     assert metrics(made) == metrics(stepped) == wanted
@@ -881,7 +899,7 @@ def test_all_cpus_of_an_instance_are_used(
 
     assert environment.get("SM_LLAMA_CPP_THREADS") == variable
     assert made.instances is not None
-    assert made.instances.busy_cpus == int(variable or 4)
+    assert made.instances.busy_cpus == int(variable or 16)
     own = plan.plan(instance_facts(facts_with, container="pytorch")).requests.create_model
     assert own["PrimaryContainer"]["Environment"]["SEALIFT_N_THREADS"] == "64"
 
@@ -901,14 +919,14 @@ def test_auto_takes_an_instance_only_when_it_is_allowed(facts_with: FactsMaker) 
 
     (problem,) = refusal.value.problems
     assert problem.error == "InstanceNotAllowed"
-    assert "1 x ml.r5.xlarge, $0.302 an hour" in problem.fix
+    assert "1 x ml.c5.4xlarge, $0.816 an hour" in problem.fix
     assert plan.plan(instance_facts(facts_with, hosting="auto", allow_instances=True)).hosting == "instance"
 
 
 def test_a_model_in_an_archive_that_does_not_fit_says_why(facts_with: FactsMaker) -> None:
     """The reasons of serverless are in the refusal of auto."""
     with pytest.raises(
-        ModelDoesNotFit, match=r"at most 6144 MB.*set allow_instances to true for 2 x ml\.r5\.xlarge"
+        ModelDoesNotFit, match=r"at most 6144 MB.*set allow_instances to true for 2 x ml\.c5\.4xlarge"
     ):
         plan.plan(facts_with(model=GIANT, hosting="auto", instance_count=2))
 
@@ -945,7 +963,7 @@ def test_what_scales_says_so(facts_with: FactsMaker) -> None:
         tags = {one["Key"]: one["Value"] for one in getattr(made.requests, name)["Tags"]}
         assert tags[resource_tags.TAG_SCALING] == "1-4"
     assert all(one["Key"] != resource_tags.TAG_SCALING for one in plain.requests.create_endpoint["Tags"])
-    said = "scales between 1 and 4 instances, for 0.2 calls a minute of each: $0.302 to $1.208 an hour; never to none"
+    said = "scales between 1 and 4 instances, for 0.2 calls a minute of each: $0.816 to $3.264 an hour; never to none"
     assert said in made.notes
     assert made.names.endpoint != plain.names.endpoint
     assert (
@@ -989,15 +1007,15 @@ def test_an_update_does_not_change_the_hosting(facts_with: FactsMaker, on_instan
 def test_a_step_to_another_type_changes_the_configuration_alone(facts_with: FactsMaker) -> None:
     """The model and the endpoint keep their names; the configuration has one of its own, within AWS's length."""
     made = plan.plan(instance_facts(facts_with, service="a" * 40))
-    step = plan_types.CapacityStep(asked="1 x ml.r5.xlarge", said="no", did="ask for another")
-    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.m5.2xlarge", 1, step))
+    step = plan_types.CapacityStep(asked="1 x ml.c5.4xlarge", said="no", did="ask for another")
+    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.c7i.8xlarge", 1, step))
 
     assert stepped.instances is not None
-    assert (stepped.instances.type, stepped.instances.usd_per_hour) == ("ml.m5.2xlarge", 0.461)
-    assert stepped.instances.busy_cpus == 8
+    assert (stepped.instances.type, stepped.instances.usd_per_hour) == ("ml.c7i.8xlarge", 1.714)
+    assert stepped.instances.busy_cpus == 32
     assert stepped.steps == (step,)
     (variant,) = stepped.requests.create_endpoint_config["ProductionVariants"]
-    assert variant["InstanceType"] == "ml.m5.2xlarge"
+    assert variant["InstanceType"] == "ml.c7i.8xlarge"
     name = stepped.names.endpoint_config
     assert stepped.names == replace(made.names, endpoint_config=name)
     assert name.startswith(f"{made.names.model}-")
@@ -1008,8 +1026,8 @@ def test_what_an_earlier_run_came_to_is_taken_over(facts_with: FactsMaker) -> No
     """A repetition finds its own endpoint, on whatever instances it runs by then."""
     facts = instance_facts(facts_with, instance_count=2)
     made = plan.plan(facts)
-    for kind, count in (("ml.m5.2xlarge", 2), ("ml.r5.xlarge", 1), ("ml.r5.xlarge", 2)):
-        asked = plan_types.AskedInstances(type="ml.r5.xlarge", count=2)
+    for kind, count in (("ml.c7i.8xlarge", 2), ("ml.c5.4xlarge", 1), ("ml.c5.4xlarge", 2)):
+        asked = plan_types.AskedInstances(type="ml.c5.4xlarge", count=2)
         config = sizes.instances_config_name(made.names.model, asked, kind, count)
         again = plan.plan(replace(facts, situation=instances_in_use(made.names.endpoint, config)))
 
@@ -1116,7 +1134,7 @@ def test_without_any_room_nothing_is_planned(facts_with: FactsMaker) -> None:
 def test_a_type_that_the_request_describes_is_known_by_its_figures(facts_with: FactsMaker) -> None:
     """Every one of them, and where they come from."""
     own = {
-        "name": "ml.r7i.xlarge",
+        "name": "ml.r9x.xlarge",
         "vcpus": 4,
         "memory_gib": 32,
         "usd_per_hour": 0.25,
@@ -1126,5 +1144,5 @@ def test_a_type_that_the_request_describes_is_known_by_its_figures(facts_with: F
     table = plan.table(facts_with(instance_types=[own]).request)
     said = "as the request says"
 
-    assert instance_types.Instance("ml.r7i.xlarge", 4, 32, 0.25, 30.5, said, 75, said) in table
+    assert instance_types.Instance("ml.r9x.xlarge", 4, 32, 0.25, 30.5, said, 75, said) in table
     assert len(table) == len(instance_types.TABLE) + 1

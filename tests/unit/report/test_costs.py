@@ -76,6 +76,19 @@ def test_an_idle_endpoint_costs_nothing_but_its_archive_and_its_alarms() -> None
     assert alarms.usd == pytest.approx(0.4)
 
 
+@pytest.mark.parametrize(
+    ("holds_model", "what"),
+    [(True, "its image in ECR, which holds the model"), (False, costs.IMAGE_OF_ALL)],
+)
+def test_an_image_in_the_stacks_repository_is_paid_for_by_the_month(holds_model: bool, what: str) -> None:
+    """At what it is stored in; one that all deployments share says so."""
+    image = costs.StoredImage(5 * 10**9, holds_model)
+    _, line = reckon(None, archive_bytes=None, alarms=0, image=image).idle
+
+    assert (line.what, line.usd) == (what, pytest.approx(0.5))
+    assert line.how == "5.000 GB x 0.1 USD"
+
+
 def test_what_is_no_serverless_endpoint_has_no_price_of_one() -> None:
     """Nothing is said of requests and of idle time where the memory size says nothing of them."""
     found = reckon(talk(TIMED), memory_mb=None, archive_bytes=None, alarms=0)

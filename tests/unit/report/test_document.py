@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.limits import MiB
 from pipeline.report import document
+from pipeline.report.costs import StoredImage
 from pipeline.report.document import Document, ReportFacts
 from pipeline.report.links import Console
 from pipeline.sizing import pricing
@@ -47,6 +48,29 @@ def test_a_good_deployment_has_every_part(succeeded: ReportFacts) -> None:
     assert report.transcript.start_seconds == pytest.approx(10.0)
     assert [one.function for one in report.switched] == ["harbour-assistant"]
     assert all(line.mark.value in ("done", "skipped") for line in report.checklist)
+
+
+SHARED = {"check_archive": {"evidence": {"image_bytes": 44}}}
+HELD = {"assemble_archive": {"image": "repository:model-1", "size": 55}}
+
+
+@pytest.mark.parametrize(
+    ("results", "plan", "found"),
+    [
+        pytest.param(
+            {**SHARED, **HELD}, {"image": {"tag": "model-1"}}, StoredImage(55, holds_model=True), id="held"
+        ),
+        pytest.param(SHARED, {"image": None}, StoredImage(44, holds_model=False), id="Sealift's own"),
+        pytest.param(SHARED, {"image": {"tag": "model-1"}}, None, id="not made yet"),
+        pytest.param({"check_archive": {"evidence": {}}}, {}, None, id="AWS's, or an older release's"),
+        pytest.param({}, {}, None, id="nothing known"),
+    ],
+)
+def test_what_an_image_is_stored_in_is_read_off_the_data(
+    results: dict[str, Any], plan: dict[str, Any], found: StoredImage | None
+) -> None:
+    """Of the one that holds the model where there is one; else of the one that the check chose."""
+    assert document._stored_image(results, plan) == found
 
 
 def test_a_good_deployment_says_how_it_is_asked(succeeded: ReportFacts, failed: ReportFacts) -> None:

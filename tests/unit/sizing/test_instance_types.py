@@ -12,10 +12,11 @@ from benchmarks.shapes import ModelShape
 from pipeline.errors import ModelDoesNotFit
 from pipeline.limits import GB, GiB
 from pipeline.sizing import fit, hourly_costs, instance_choice, instance_types
+from pipeline.sizing.preference import FASTEST, Wish
 from tests.unit.sizing.test_fit import shape_of
 
 OWN = instance_types.Instance(
-    "ml.r7i.xlarge", 4, 32, 0.25, 30.0, how="as the request says", source="as the request says"
+    "ml.r9x.xlarge", 4, 32, 0.25, 30.0, how="as the request says", source="as the request says"
 )
 
 HUGE = replace(shapes.GEMMA_27B, feed_forward=21_504 * 64, embedding=5376)
@@ -30,21 +31,48 @@ def needs(model: ModelShape, *, bare: bool = True) -> fit.Fit:
 
 
 def test_the_types_are_ones_that_sagemaker_has() -> None:
-    """The service model names them; each once, cheapest first, with figures that make sense."""
+    """The service model names them; each once, those to choose from cheapest first, with figures that make sense."""
     service = botocore.session.get_session().get_service_model("sagemaker")
     known = service.shape_for("ProductionVariantInstanceType").metadata["enum"]
-    names = [one.name for one in instance_types.TABLE]
+    names = [one.name for one in instance_types.TYPES]
 
     assert set(names) <= set(known)
     assert len(set(names)) == len(names)
+    assert instance_types.LISTED.keys() <= set(names)
+    assert {one.name for one in instance_types.TABLE} <= instance_types.LISTED.keys()
     assert [one.usd_per_hour for one in instance_types.TABLE] == sorted(
         one.usd_per_hour for one in instance_types.TABLE
     )
     for one in instance_types.TABLE:
-        assert 0 < one.bandwidth_gb_s <= instance_types.SOCKET_GB_S
+        assert 0 < one.bandwidth_gb_s <= 307.2
         assert one.memory_gib >= one.vcpus * 2
         assert one.source
         assert one.how
+
+
+def test_the_data_agree_with_each_other() -> None:
+    """GPUs are counted where there is one, with less memory than its name-plate; a disk is known by the name too."""
+    for one in instance_types.TYPES:
+        assert (one.gpu is None) == (one.gpus == 0)
+        assert (one.disk_gb is not None) == instance_types.has_own_disk(one.name)
+        assert one.gpu is None or one.gpu.usable_gib < one.gpu.memory_gib
+    a10g = instance_types.facts("ml.g5.48xlarge")
+    assert a10g is not None
+    assert (a10g.gpus, a10g.vcpus, a10g.memory_gib, a10g.disk_gb) == (8, 192, 768, 7600)
+    assert instance_types.facts("ml.none.large") is None
+
+
+def test_what_has_no_price_or_nothing_planned_for_it_is_not_chosen() -> None:
+    """GPUs and Graviton are data as yet; a price that AWS told makes another type one of the choice."""
+    names = {one.name for one in instance_types.TABLE}
+    assert "ml.g5.xlarge" in instance_types.LISTED
+    assert not names & {"ml.g5.xlarge", "ml.c7g.large", "ml.c6i.large"}
+
+    said = instance_types.ListedPrice(0.05, "AWS")
+    read = dict.fromkeys(["ml.c6i.large", "ml.c7g.large", "ml.r5.large", "ml.unknown.large"], said)
+    table = instance_types.table(prices=read)
+    assert {one.name for one in table} == {*names, "ml.c6i.large"}
+    assert [(one.name, one.source) for one in table[:2]] == [("ml.c6i.large", "AWS"), ("ml.r5.large", "AWS")]
 
 
 def test_a_type_may_be_added_or_corrected() -> None:
@@ -58,14 +86,14 @@ def test_a_type_may_be_added_or_corrected() -> None:
     corrected = instance_types.find("ml.r5.xlarge", table)
     assert corrected is not None
     assert (corrected.usd_per_hour, corrected.source) == (0.4, "as the request says")
-    assert instance_types.find("ml.r7i.xlarge") is None
+    assert instance_types.find("ml.r9x.xlarge") is None
 
 
 def test_the_cheapest_that_holds_comes_first_and_then_faster_ones() -> None:
-    """Two alternatives, each dearer and faster than the one before; a dearer one that is not faster is no offer."""
+    """Of those in time: cheaper ones take minutes for an answer. Two alternatives, each dearer and faster."""
     found = instance_choice.offers(needs(shapes.GEMMA_27B), instance_types.TABLE)
 
-    assert [one.name for one in found] == ["ml.r5.xlarge", "ml.m5.2xlarge", "ml.c5.4xlarge"]
+    assert [one.name for one in found] == ["ml.c5.4xlarge", "ml.c7i.8xlarge", "ml.c5.9xlarge"]
     assert [one.usd_per_hour for one in found] == sorted(one.usd_per_hour for one in found)
     assert [one.tokens_per_s for one in found] == sorted({one.tokens_per_s for one in found})
 
@@ -81,9 +109,59 @@ def test_every_offer_shows_its_arithmetic() -> None:
         first.memory
         == f"{needed.memory_bytes / 2**20:,.0f} MiB needed + 2,048 MiB for the host of 32,768 MiB"
     )
-    assert "10.7 GB/s (the share of its CPUs" in first.speed
+    assert "56.8 GB/s (the share of its CPUs" in first.speed
     assert f"/ {read / GB:.2f} GB read for each token" in first.speed
-    assert first.tokens_per_s == pytest.approx(10.7 * GB / read, rel=0.05)
+    assert first.tokens_per_s == pytest.approx(56.8 * GB / read, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("wish", "asked", "names"),
+    [
+        pytest.param(Wish(min_tokens_per_s=5), None, ["ml.c7i.8xlarge", "ml.c5.9xlarge"], id="a least speed"),
+        pytest.param(
+            Wish(FASTEST), None, ["ml.c5.9xlarge", "ml.m5.12xlarge", "ml.r5.12xlarge"], id="fastest"
+        ),
+        pytest.param(Wish(), "ml.r5.xlarge", ["ml.r5.xlarge"], id="by name, slow as it is"),
+    ],
+)
+def test_what_is_wished_is_taken(wish: Wish, asked: str | None, names: list[str]) -> None:
+    """By speed, and only what is as fast as is required."""
+    found = instance_choice.choose("gemma.gguf", needs(shapes.GEMMA_27B), instance_types.TABLE, asked, wish)
+
+    assert [one.name for one in found] == names
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen"),
+    [
+        pytest.param(
+            None, "7.4 tokens/s on ml.c5.9xlarge, the fastest at $1.836 an hour: 127.9 GB/s", id="any"
+        ),
+        pytest.param(
+            "ml.r5.xlarge", "0.62 tokens/s on ml.r5.xlarge, at $0.302 an hour: 10.7 GB/s", id="by name"
+        ),
+    ],
+)
+def test_a_speed_that_no_type_has_is_refused_with_the_arithmetic(asked: str | None, seen: str) -> None:
+    """And with what is the fastest."""
+    with pytest.raises(ModelDoesNotFit) as refusal:
+        instance_choice.choose(
+            "gemma.gguf", needs(shapes.GEMMA_27B), instance_types.TABLE, asked, Wish(min_tokens_per_s=10)
+        )
+
+    (problem,) = refusal.value.problems
+    assert problem.error == "TooSlow"
+    assert problem.seen.startswith(seen)
+    assert problem.wanted == "10 tokens/s, for min_tokens_per_s 10"
+
+
+def test_a_model_for_embeddings_has_no_speed_to_require() -> None:
+    """It answers in no tokens."""
+    needed = needs(shapes.GEMMA_27B)
+    embeds = replace(needed, demand=replace(needed.demand, shape=replace(needed.demand.shape, embeds=True)))
+    found = instance_choice.choose("e.gguf", embeds, instance_types.TABLE, None, Wish(min_tokens_per_s=1000))
+
+    assert found[0].name == "ml.r5.xlarge"
 
 
 def test_the_host_needs_memory_too() -> None:
@@ -103,7 +181,7 @@ def test_the_host_needs_memory_too() -> None:
     ("model", "asked", "error"),
     [
         pytest.param(shapes.GEMMA_27B, "ml.m5.large", "InstanceTooSmall", id="too small"),
-        pytest.param(shapes.GEMMA_27B, "ml.r7i.xlarge", "UnknownInstanceType", id="not known"),
+        pytest.param(shapes.GEMMA_27B, "ml.r9x.xlarge", "UnknownInstanceType", id="not known"),
         pytest.param(HUGE, None, "TooMuchMemory", id="held by none"),
     ],
 )
@@ -118,7 +196,7 @@ def test_what_cannot_be_is_refused_by_name(model: ModelShape, asked: str | None,
     if error == "UnknownInstanceType":
         assert problem.fix.startswith("did you mean 'ml.")
     if error == "InstanceTooSmall":
-        assert problem.fix == "set instance_type to 'ml.r5.xlarge'"
+        assert problem.fix == "set instance_type to 'ml.c5.4xlarge'"
 
 
 def test_a_type_that_is_asked_for_is_the_only_offer() -> None:
@@ -188,7 +266,7 @@ def test_every_known_type_has_the_cpus_of_the_images_that_there_are() -> None:
     assert {instance_types.image_architecture(one.name) for one in instance_types.TABLE} == {"x86_64"}
 
 
-OWN_DISK = replace(OWN, name="ml.g5.xlarge", memory_gib=64)
+OWN_DISK = replace(OWN, name="ml.g5.xlarge", memory_gib=64, bandwidth_gb_s=60)
 
 
 @pytest.mark.parametrize(
@@ -255,9 +333,9 @@ def test_what_an_endpoint_costs_is_the_sum_of_its_instances() -> None:
             id="provisioned",
         ),
         pytest.param(
-            {"InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 3},
+            {"InstanceType": "ml.p5.48xlarge", "InitialInstanceCount": 3},
             None,
-            "3 x ml.g5.xlarge, price not known",
+            "3 x ml.p5.48xlarge, price not known",
             id="a type that is not known",
         ),
     ],

@@ -182,11 +182,11 @@ def test_what_only_looks_at_a_plan_does_not_ship_the_arithmetic(
 @pytest.mark.parametrize(
     ("name", "sizing"),
     [
-        pytest.param("StepDown", {"instance_types"}, id="which types take a volume"),
+        pytest.param("StepDown", {"instance_types", "instance_data"}, id="which types take a volume"),
         pytest.param(
             "CheckArchive",
-            {"images", "serving", "instance_types"},
-            id="what an image takes, and for which CPUs",
+            {"images", "serving", "instance_types", "instance_data", "hourly_costs", "pricing", "preference"},
+            id="what an image takes and costs, for which CPUs, and what may be preferred",
         ),
         pytest.param("AssembleArchive", {"images", "serving"}, id="what an image takes, again"),
         pytest.param("WriteReport", {"pricing"}, id="prices"),
