@@ -21,6 +21,7 @@ Refuses to know any limit: `pipeline.sizing.fit` compares.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +34,10 @@ from pipeline.sizing.serving import MemoryLine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+F16: Final = "f16"
+CACHE_TYPES: Final[Mapping[str, float]] = {F16: 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+"""Bytes of a number in the cache (ggml-common.h: a block has 32 of them and a scale)."""
 
 UBATCH: Final = 512
 """Tokens computed at a time (llama.h: n_ubatch)."""
@@ -147,8 +152,14 @@ class Shape:
         )
 
 
-def footprint(
-    shape: Shape, *, n_ctx: int, n_batch: int, n_parallel: int = 1, checkpoints: int = 0
+def footprint(  # noqa: PLR0913 as many as memory depends on
+    shape: Shape,
+    *,
+    n_ctx: int,
+    n_batch: int,
+    n_parallel: int = 1,
+    checkpoints: int = 0,
+    cache_type: str = F16,
 ) -> tuple[MemoryLine, ...]:
     """Return what llama.cpp takes at most, line by line: a prompt and its answer fill the context of every slot.
 
@@ -158,6 +169,7 @@ def footprint(
         n_batch: tokens of prompts that are evaluated at a time.
         n_parallel: slots, which is how many requests are answered at once.
         checkpoints: copies that llama-server keeps for each slot of what cannot be rolled back (`--ctx-checkpoints`).
+        cache_type: of keys and values, one of `CACHE_TYPES`.
     """
     cells = Cells.of(shape, n_ctx, n_batch, n_parallel)
     copy = "the token embedding once more: as output matrix it is repacked for the CPU"
@@ -165,7 +177,7 @@ def footprint(
     return (
         MemoryLine("weights", shape.tensor_bytes, "bytes of all tensors, read into memory once"),
         *_unless_empty(MemoryLine("output matrix", shape.embedding_copy_bytes, copy)),
-        _cache(shape, cells),
+        _cache(shape, cells, CACHE_TYPES[cache_type]),
         *_unless_empty(_state(shape, n_parallel)),
         *_unless_empty(_checkpoints(shape, cells, checkpoints)),
         _compute(shape, cells),
@@ -208,15 +220,15 @@ def _unless_empty(line: MemoryLine) -> tuple[MemoryLine, ...]:
     return (line,) if line.bytes else ()
 
 
-def _cache(shape: Shape, cells: Cells) -> MemoryLine:
+def _cache(shape: Shape, cells: Cells, number: float) -> MemoryLine:
     # Without flash attention values lie transposed, and all layers get the widest one's (TAG_V_CACHE_VARIABLE).
     values = max((layer.kv_heads * layer.value for layer in shape.layers), default=0)
     cached = [] if shape.cacheless else [layer for layer in shape.layers if layer.kv_heads]
     kinds = Counter((layer.kv_heads * layer.key + values, cells.of_layer(layer)) for layer in cached)
     kinds.update(Counter((layer.index, cells.kept_by(layer)) for layer in cached if layer.index))
-    total = sum(layers * numbers * 2 * held for (numbers, held), layers in kinds.items())
+    total = math.ceil(sum(layers * numbers * number * held for (numbers, held), layers in kinds.items()))
     terms = [
-        f"{layers} layers x {numbers} x 2 bytes x {held} tokens"
+        f"{layers} layers x {numbers} x {number:g} bytes x {held} tokens"
         for (numbers, held), layers in sorted(kinds.items(), key=lambda kind: -kind[0][1])
     ]
     nothing = "nothing is kept of a text" if shape.cacheless else "no attention layers"
