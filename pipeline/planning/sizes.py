@@ -60,6 +60,7 @@ def instance_variant(on: OnInstances) -> dict[str, Any]:
         "InstanceType": on.type,
         "InitialInstanceCount": on.count,
         **volume,
+        **({"InferenceAmiVersion": on.ami_version} if on.ami_version else {}),
         "ModelDataDownloadTimeoutInSeconds": on.download_s,
         "ContainerStartupHealthCheckTimeoutInSeconds": on.startup_s,
     }

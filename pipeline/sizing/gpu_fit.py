@@ -111,7 +111,7 @@ def whole(shape: Shape) -> int:
     return max(len(shape.layers), 1) + 1
 
 
-def place(  # noqa: PLR0913 as many as a placement depends on
+def place(
     shape: Shape,
     instance: InstanceFacts | Instance,
     settings: GpuSettings,

@@ -252,7 +252,9 @@ def describe(offer: Offer, count: int) -> str:
     """Return an offer in one line."""
     price = hourly_costs.price(offer.name, count, offer.usd_per_hour)
     first = offer.first_token_s
-    soon = "" if first is None else f", the first after {first:g} s of {gpu_fit.PROMPT_TOKENS} tokens of prompt"
+    soon = (
+        "" if first is None else f", the first after {first:g} s of {gpu_fit.PROMPT_TOKENS} tokens of prompt"
+    )
     return f"{price} ({offer.price}); about {offer.tokens_per_s:g} tokens/s{soon}"
 
 
@@ -300,8 +302,8 @@ def _on_cpus(needed: Fit, instance: Instance) -> Offer:
         tokens_per_s=float(f"{per_s:.2g}"),
         memory=f"{_mib(needed.memory_bytes)} needed + {_mib(HOST_RESERVE)} for the host of "
         f"{_mib(round(instance.memory_gib * GiB))}",
-        speed=f"{gpu_fit.BANDWIDTH_SHARE:.0%} of {instance.bandwidth_gb_s:g} GB/s ({instance.how}) / {read / GB:.2f} GB "
-        "read for each token: weights and a full context; computed, not measured",
+        speed=f"{gpu_fit.BANDWIDTH_SHARE:.0%} of {instance.bandwidth_gb_s:g} GB/s ({instance.how}) / "
+        f"{read / GB:.2f} GB read for each token: weights and a full context; computed, not measured",
         disk=_disk(needed, instance),
         price=instance.source,
         platform=instance.platform,

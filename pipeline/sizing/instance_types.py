@@ -47,6 +47,12 @@ def image_architecture(name: str | None) -> str:
     return ARM64 if name is not None and _GRAVITON.match(name) else X86_64
 
 
+def platform_of(name: str | None) -> str:
+    """Return for what an image must be, by the type's name: one of `PLATFORMS`; serverless, None, has x86-64."""
+    known = None if name is None else facts(name)
+    return CUDA if known is not None and known.gpu else image_architecture(name)
+
+
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """One GPU."""

@@ -152,7 +152,7 @@ class Shape:
         )
 
 
-def footprint(  # noqa: PLR0913 as many as memory depends on
+def footprint(
     shape: Shape,
     *,
     n_ctx: int,

@@ -103,6 +103,11 @@ class PlanShown:
         return self.choice.hosting if self.choice else SERVERLESS
 
     @property
+    def container_note(self) -> str:
+        """Why it would be served otherwise than serverless; empty where it would not."""
+        return self.choice.container_note if self.choice else ""
+
+    @property
     def artifact(self) -> str:
         """In what the model would reach the endpoint."""
         return IMAGE_ARTIFACT if self.choice and self.choice.in_image else ARCHIVE_ARTIFACT
@@ -255,7 +260,8 @@ def plan_files(
         made = judge(files, served.request, datetime.now(UTC).date(), known_prices())
         packed = _PACKED if is_packed(files, made.hosting) else ""
         won = deployment_flags.overruled(fields, beside if isinstance(beside, dict) else {}, where)
-        return replace(made, notes=tuple(filter(None, (packed, *made.notes, unseen, served.note, *won))))
+        container = made.container_note or served.note
+        return replace(made, notes=tuple(filter(None, (packed, *made.notes, unseen, container, *won))))
 
 
 def without_stack(
@@ -320,7 +326,7 @@ def judge(
     made = decide(inspect_sources(files, request), request, today, prices)
     if is_packed(files, request.hosting) and made.hosting == INSTANCE and made.fits:
         # Only the plan tells with hosting `auto`, and nothing is unpacked there that need not be.
-        return decide(_inspect_model(files, _rules(request)), request, today, prices)
+        return decide(_inspect_model(files, archive_rules.of(request)), request, today, prices)
     return made
 
 
@@ -335,7 +341,7 @@ def inspect_sources(files: Sequence[Source], request: Request) -> ArchiveReport:
 
     A model that is packed on its way is reported as the archive that it becomes.
     """
-    source, rules = files[0], _rules(request)
+    source, rules = files[0], archive_rules.of(request)
     if is_packed(files, request.hosting):
         report = _inspect_model(files, rules)
         return replace(report, format="tar.gz", size=packed_source.of(files).size)
@@ -348,15 +354,6 @@ def inspect_sources(files: Sequence[Source], request: Request) -> ArchiveReport:
 
 def _inspect_model(files: Sequence[Source], rules: Rules) -> ArchiveReport:
     return bare.check(files, rules=rules)
-
-
-def _rules(request: Request) -> Rules:
-    return archive_rules.archive_rules(
-        request.code,
-        relocate_model=request.relocate_model,
-        hosting=request.hosting,
-        container=request.container,
-    )
 
 
 def decide(
@@ -380,6 +377,7 @@ def decide(
         notes += (_BEHIND,)
     archive = {"size": report.size, "extracted_bytes": extracted, "parts": bare}
     choice = planned.choose(request, archive, model, artifact_choice.assumed_below(request), prices or {})
+    request = choice.request
     needs = () if _only_instances(request) else container_needs.compare(request, archive, model)
     said = plan_notes.notes(request, model, today, choice.hosting)
     said += plan_notes.image_notes(choice.needed)
