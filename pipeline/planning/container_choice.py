@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import InvalidInput, Problem
-from pipeline.gguf import questions
+from pipeline.gguf import purpose, questions
 from pipeline.limits import MiB
-from pipeline.planning import question_form
 from pipeline.sizing import hourly_costs, images
 
 if TYPE_CHECKING:
@@ -117,14 +116,15 @@ ON_INSTANCES: Final = images.LLAMA_CPP
 def on_instances(request: Request, model: Mapping[str, Any]) -> ContainerChoice:
     """Return the request with the container that serves it on instances: AWS's llama.cpp image where nobody named one.
 
-    It has slots, streams, CPUs of either kind and GPUs. But it hands every call to its chat completions: what is asked
-    otherwise than with messages stays where it was.
+    It has slots, streams, CPUs of either kind and GPUs. But it hands every call to its chat completions: a model that
+    embeds or ranks, or that is to be asked otherwise than with messages, stays where it was.
 
     Args:
         request: as `choose` returns it, for a model that goes to instances.
         model: the model part of an archive report.
     """
-    if not request.container_chosen or question_form.of(request, model) != questions.MESSAGES:
+    asked_otherwise = request.smoke_test.ask_with not in {None, questions.MESSAGES}
+    if not request.container_chosen or asked_otherwise or model.get("purpose") in purpose.EVALUATES:
         return ContainerChoice(request)
     why = "on instances AWS's llama.cpp image serves what no container is named for: slots, streams, GPUs"
     settled = replace(request, image_uri=None, container_chosen=False)

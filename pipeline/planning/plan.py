@@ -194,7 +194,7 @@ def plan(facts: PlanFacts) -> Plan:
         steps=(*(facts.earlier.steps if facts.earlier else ()), *hosted.start.steps)[-sizes.MOST_STEPS :],
         image_uri=image,
         fit=needed.to_json(),
-        arithmetic=needed.arithmetic,
+        arithmetic=choice.arithmetic,
         requests=sizes.requests(
             {
                 "ModelName": names.model,
@@ -277,6 +277,13 @@ class HostingChoice:
     """Why the request has another container than it came with; empty where it has not."""
 
     @property
+    def arithmetic(self) -> str:
+        """The sum of the memory in a line: of the GPUs where the model lies there."""
+        if self.offers and self.offers[0].gpu_layers:
+            return self.offers[0].memory
+        return self.needed.arithmetic
+
+    @property
     def platform(self) -> str:
         """For what the image must be."""
         on = self.offers[0].platform if self.hosting == INSTANCE and self.offers else None
@@ -298,7 +305,7 @@ class HostingChoice:
         if artifact_choice.lacks_image(problems):
             raise ImageNotFound(subject, problems)
         if problems:
-            raise ModelDoesNotFit(f"{subject} ({self.needed.arithmetic})", self.decision.problems)
+            raise ModelDoesNotFit(f"{subject} ({self.arithmetic})", self.decision.problems)
 
 
 def choose(

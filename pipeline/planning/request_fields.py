@@ -310,7 +310,7 @@ _TUNABLE: dict[str, Field] = {
         OneOf(images.CHOICES),
         "what serves the model: AWS's prebuilt PyTorch image, AWS's llama.cpp image, or an image of your own, which is "
         "Sealift's in the stack's repository unless image_uri names one; auto takes Sealift's where it is there, and "
-        "pytorch otherwise; on instances AWS's llama.cpp image, for models that are asked with messages",
+        "pytorch otherwise; on instances AWS's llama.cpp image, unless the model embeds or ranks",
         default=images.AUTO,
     ),
     "image_uri": Field(

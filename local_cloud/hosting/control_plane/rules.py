@@ -64,6 +64,7 @@ _ON_INSTANCES = frozenset(
         "VolumeSizeInGB",
         "ModelDataDownloadTimeoutInSeconds",
         "ContainerStartupHealthCheckTimeoutInSeconds",
+        "InferenceAmiVersion",
     }
 )
 _SOURCE = frozenset({"S3Uri", "S3DataType", "CompressionType", "ETag"})
@@ -86,6 +87,7 @@ _EXCLUDED_IN_VARIANT = (
     "ManagedInstanceScaling",
     "CoreDumpConfig",
     "EnableSSMAccess",
+    "InferenceAmiVersion",
 )
 
 
@@ -166,6 +168,14 @@ def _check_instances_config(request: Mapping[str, Any]) -> None:
     type_ = variants[0]["InstanceType"]
     if "VolumeSizeInGB" in variants[0] and instance_types.has_own_disk(type_):
         raise invalid(texts.volume_not_allowed(type_))
+    _check_ami(variants[0].get("InferenceAmiVersion"), type_)
+
+
+def _check_ami(version: str | None, type_: str) -> None:
+    """Refuse a machine image whose accelerator the type has not; that it is one that exists its enum has said."""
+    known = instance_types.facts(type_)
+    if version is not None and ("gpu" not in version or known is None or known.gpu is None):
+        raise invalid(texts.ami_not_allowed(version, type_))
 
 
 def _require(variant: Mapping[str, Any], member: str) -> None:

@@ -80,6 +80,11 @@ def volume_not_allowed(instance_type: str) -> str:
     return f"VolumeSize parameter is not allowed for the selected Instance type {instance_type}."
 
 
+def ami_not_allowed(version: str, instance_type: str) -> str:
+    """Return the refusal of a machine image for a type without its accelerator. OURS; what each is for is MODEL's."""
+    return f"InferenceAmiVersion {version} is not supported for the instance type {instance_type}."
+
+
 def serverless_from_instances(arn: str) -> str:
     """Return the refusal to update an endpoint on instances to a serverless one. OURS; the rule is GUIDE's."""
     return f'Cannot update endpoint "{arn}" from instances to a serverless configuration.'

@@ -192,7 +192,7 @@ class PlanShown:
             "instances": self.instances,
             "names": {"model": self.name, "endpoint_config": self.name, "endpoint": self.endpoint},
             "fit": self.needed.to_json() if self.needed else None,
-            "arithmetic": self.needed.arithmetic if self.needed else None,
+            "arithmetic": self.choice.arithmetic if self.choice else None,
             "problems": [problem.to_json() for problem in self.problems],
             "container": self.request.container,
             "containers": [{**asdict(one), "within_quota": one.within_quota} for one in self.containers],
@@ -548,9 +548,11 @@ def _budgets(needed: fit.Fit, memory_mb: int | None, screen: Screen) -> None:
 
 
 def _instance_budgets(made: PlanShown, needed: fit.Fit, screen: Screen) -> None:
-    screen.say(f"  memory: {needed.memory_bytes / MiB:,.0f} MiB")
-    for line in needed.lines:
-        _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
+    if not (made.offers and made.offers[0].gpu_layers):
+        # What lies on GPUs has a sum of its own, which each type tells.
+        screen.say(f"  memory: {needed.memory_bytes / MiB:,.0f} MiB")
+        for line in needed.lines:
+            _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
     for offer in made.offers:
         head = "instance" if offer is made.offers[0] else "or"
         screen.say(f"  {head}: {instance_choice.describe(offer, made.request.instance_count)}")
