@@ -130,7 +130,8 @@ def _policies(results: Mapping[str, Any]) -> str:
 def _plan(results: Mapping[str, Any]) -> str:
     plan = results["plan_deployment"]
     # Where nobody named the container, the first note says which it is; it is about memory.
-    chosen = results["check_archive"]["evidence"].get("container") and next(iter(plan["notes"]), None)
+    checked = results["check_archive"]["evidence"].get("container")
+    chosen = checked and next(iter(plan.get("notes", ())), checked)
     return f"{_size(plan)} for {plan['arithmetic']}" + (f"; {chosen}" if chosen else "")
 
 

@@ -63,8 +63,7 @@ def require_settings(request: Request) -> None:
     """
     profile, own = images.PROFILES[request.container], request.inference
     asked = {"cache_type": own.cache_type != F16, "n_gpu_layers": own.n_gpu_layers is not None}
-    variables = {"cache_type": "cache_type_k", "n_gpu_layers": "n_gpu_layers"}
-    others = [repr(one.name) for one in images.PROFILES.values() if one.settings["cache_type_k"]]
+    others = [repr(one.name) for one in images.PROFILES.values() if one.settings["cache_type"]]
     problems = [
         Problem(
             "NoSuchSetting",
@@ -73,7 +72,7 @@ def require_settings(request: Request) -> None:
             f"name one in 'container', or leave {name!r} out",
         )
         for name, is_asked in asked.items()
-        if is_asked and profile.settings[variables[name]] is None
+        if is_asked and profile.settings[name] is None
     ]
     if problems:
         raise InvalidInput("the deployment's settings", problems)
@@ -104,20 +103,19 @@ def inference(request: Request, model: Mapping[str, Any], where: str, slots: int
     return replace(asked, n_ctx=n_ctx, n_threads=threads, n_parallel=slots)
 
 
-def of_llama_server(cache_type: str, gpu_layers: int | None) -> dict[str, Any]:
+def of_llama_server(own: Inference, gpu_layers: int | None) -> dict[str, Any]:
     """Return what llama-server is told beyond other servers; nothing where its defaults will do.
 
     Args:
-        cache_type: of the request's settings: one for keys and values.
+        own: the request's settings.
         gpu_layers: that lie on GPUs; None where there are none.
     """
-    quantized = cache_type != F16
+    quantized = own.cache_type != F16
     return {
         "n_gpu_layers": gpu_layers,
         # A quantized cache needs it, and the arithmetic of GPUs counts on it.
         "flash_attn": "on" if quantized or gpu_layers else None,
-        "cache_type_k": cache_type if quantized else None,
-        "cache_type_v": cache_type if quantized else None,
+        "cache_type": own.cache_type if quantized else None,
     }
 
 

@@ -144,7 +144,7 @@ def plan(facts: PlanFacts) -> Plan:
         "checkpoints": needed.demand.checkpoints_kept,
     }
     told |= model_settings.of_llama_server(
-        told.pop("cache_type"), choice.offers[0].gpu_layers if where == INSTANCE else None
+        request.inference, choice.offers[0].gpu_layers if where == INSTANCE else None
     )
     if where == INSTANCE:
         tokens = inference.max_tokens

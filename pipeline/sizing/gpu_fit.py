@@ -85,7 +85,8 @@ class GpuPlacement:
     speed: str
     """The arithmetic of that."""
     first_token_s: float | None
-    """Of a prompt of `PROMPT_TOKENS`; None where layers are left on the host, whose part is not known."""
+    """Of a prompt of `PROMPT_TOKENS`; None where layers are left on the host, whose part is not known, or a header does
+    not tell how many parameters there are."""
 
     @property
     def whole(self) -> bool:
@@ -256,7 +257,7 @@ def _speed(
     return _Speed(
         float(f"{1 / seconds:.2g}"),
         f"{how}, read for each token: computed, not measured",
-        None if on_host else float(f"{first:.2g}"),
+        None if on_host or not first else float(f"{first:.2g}"),
     )
 
 

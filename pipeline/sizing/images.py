@@ -89,7 +89,8 @@ class Profile:
     runs_archive_code: bool
     """Whether the image runs the code that an archive brings, where the stack allows that."""
     settings: Mapping[str, str | None]
-    """The inference settings, each with the image's environment variable for it; None where it has none."""
+    """The inference settings, each with the image's environment variable for it, or several with a space between; None
+    where it has none."""
     requests: tuple[str, ...]
     """The fields that a request may ask with; `input` asks to embed, `query` to rank, and all others are answered
     in OpenAI's form."""
@@ -175,8 +176,17 @@ _OURS: Final[Mapping[str, str | None]] = {
 }
 _ONE_AT_A_TIME: Final = dict.fromkeys(("n_parallel", "max_waiting", "stream_timeout_s", "checkpoints"))
 """TorchServe has one worker, which answers one request at a time, and a queue of its own."""
-_OF_LLAMA_SERVER: Final = ("n_gpu_layers", "flash_attn", "cache_type_k", "cache_type_v")
-"""Settings that llama-server alone has, by the names of its options."""
+
+
+def _of_llama_server(prefix: str) -> dict[str, str | None]:
+    """Return the settings that llama-server alone has; one of them is of keys and of values."""
+    return {
+        "n_gpu_layers": f"{prefix}N_GPU_LAYERS",
+        "flash_attn": f"{prefix}FLASH_ATTN",
+        "cache_type": f"{prefix}CACHE_TYPE_K {prefix}CACHE_TYPE_V",
+    }
+
+
 _ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT, questions.QUERY)
 
 PYTORCH: Final = Profile(
@@ -185,7 +195,7 @@ PYTORCH: Final = Profile(
     tag="2.0.0-cpu-py310-ubuntu20.04-sagemaker",
     carries_code=True,
     runs_archive_code=True,
-    settings={**_OURS, **_ONE_AT_A_TIME, **dict.fromkeys(_OF_LLAMA_SERVER)},
+    settings={**_OURS, **_ONE_AT_A_TIME, **dict.fromkeys(_of_llama_server(""))},
     requests=_ANY_FORM,
     serving=PREBUILT,
     all_threads=64,
@@ -230,7 +240,7 @@ LLAMA_CPP: Final = Profile(
         "max_waiting": None,
         "stream_timeout_s": None,
         "checkpoints": _CTX_CHECKPOINTS,
-        **{name: f"SM_LLAMA_CPP_{name.upper()}" for name in _OF_LLAMA_SERVER},
+        **_of_llama_server("SM_LLAMA_CPP_"),
     },
     requests=(questions.MESSAGES,),
     serving=LLAMA_SERVER,
@@ -267,7 +277,7 @@ CUSTOM: Final = Profile(
     settings={
         **_OURS,
         "checkpoints": _CTX_CHECKPOINTS,
-        **{name: f"LLAMA_ARG_{name.upper()}" for name in _OF_LLAMA_SERVER},
+        **_of_llama_server("LLAMA_ARG_"),
     },
     requests=_ANY_FORM,
     serving=OWN_SERVER,
@@ -342,7 +352,8 @@ def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str
     settings = {
         variable: format(value, "g") if isinstance(value, float) else str(value)
         for name, value in sorted(told.items())
-        if value is not None and (variable := profile.settings[name]) is not None
+        if value is not None
+        for variable in (profile.settings[name] or "").split()
     }
     return {**profile.environment, **settings}
 

@@ -3,8 +3,8 @@
 Owns what the GPUs of an instance type would refuse. No CUDA is here, so the rule of `pipeline.sizing.gpu_fit` decides,
 without the margin that a plan leaves: weights, then the cache, then the buffer for computing, each against what CUDA
 says that such a GPU has, less its own share. What does not fit ends it with llama.cpp's own lines (ggml-cuda.cu,
-llama-model-loader.cpp, ggml-alloc.c; seen in ggml-org/llama.cpp issue 20431). On a type without GPUs it ends as a program
-does whose driver is not there: the container's toolkit mounts that, and does so where there are GPUs (assumed).
+llama-model.cpp, ggml-alloc.c; seen in ggml-org/llama.cpp issue 20431). On a type without GPUs it ends as a program does
+whose driver is not there: the container's toolkit mounts that, and does so where there are GPUs (assumed).
 
 Runs as a program: the instance type, the real llama-server, and that one's arguments, which it takes as they are: a
 build for CPUs passes over the layers that are for GPUs.
@@ -53,6 +53,7 @@ _ENDINGS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 """What llama.cpp says after each buffer that it does not get, in the order in which it asks for them."""
+_ALLOCATING: Final = "ggml_backend_cuda_buffer_type_alloc_buffer"
 _LAST: Final = "srv    load_model: failed to load model, '{model}'"
 
 
@@ -98,12 +99,8 @@ def _overflow(placed: GpuPlacement, model: str) -> tuple[str, ...]:
         taken += sizes[name]
         if taken > placed.usable_bytes:
             size = sizes[name]
-            return (
-                f"ggml_backend_cuda_buffer_type_alloc_buffer: allocating {size / MiB:.2f} MiB on device 0: "
-                "cudaMalloc failed: out of memory",
-                *(line.format(size=size) for line in ending),
-                _LAST.format(model=model),
-            )
+            asked = f"{_ALLOCATING}: allocating {size / MiB:.2f} MiB on device 0: cudaMalloc failed: out of memory"
+            return (asked, *(line.format(size=size) for line in ending), _LAST.format(model=model))
     return ()
 
 
@@ -116,16 +113,21 @@ def shape_of(model: str) -> Shape | None:
 
 def main(instance_type: str, program: str, *arguments: str) -> int:
     """Become the real llama-server, or say why the GPUs do not hold its model."""
-    instance, told = instance_types.facts(instance_type), options(arguments)
+    status, lines = verdict(instance_types.facts(instance_type), options(arguments))
+    if not status:
+        os.execv(program, [program, *arguments])  # noqa: S606 nothing of this process is to be left
+    sys.stderr.writelines(f"{line}\n" for line in lines)
+    return status
+
+
+def verdict(instance: InstanceFacts | None, told: Mapping[str, str]) -> tuple[int, tuple[str, ...]]:
+    """Return the exit status that the CUDA build would end with as it starts, and its last words; 0 where it serves."""
     if instance is None or instance.gpu is None:
-        sys.stderr.write(f"{NO_DRIVER}\n")
-        return 127
-    if Path(model := told.get("model", "")).is_file() and (shape := shape_of(model)) is not None:
-        lines = refusal(shape, instance, told)
-        sys.stderr.writelines(f"{line}\n" for line in lines)
-        if lines:
-            return 1
-    os.execv(program, [program, *arguments])
+        return 127, (NO_DRIVER,)
+    model = told.get("model", "")
+    shape = shape_of(model) if Path(model).is_file() else None
+    lines = refusal(shape, instance, told) if shape else ()
+    return int(bool(lines)), lines
 
 
 if __name__ == "__main__":
