@@ -89,15 +89,22 @@ def refusal(shape: Shape, instance: InstanceFacts, told: Mapping[str, str]) -> t
     )
     layers = min(int(told["n-gpu-layers"]), gpu_fit.whole(shape))
     placed = gpu_fit.lay(shape, instance, settings, layers) if layers > 0 else None
-    return () if placed is None else _overflow(placed, told.get("model", ""))
+    return () if placed is None else overflow(placed, placed.usable_bytes, told.get("model", ""))
 
 
-def _overflow(placed: GpuPlacement, model: str) -> tuple[str, ...]:
+def overflow(placed: GpuPlacement, usable_bytes: int, model: str) -> tuple[str, ...]:
+    """Return what llama.cpp says of the first buffer that the fullest GPU has no room for; nothing where it has.
+
+    Args:
+        placed: what lies there.
+        usable_bytes: of the GPU.
+        model: the path that llama-server was given.
+    """
     sizes = {line.name: line.bytes for line in placed.lines}
     taken = sizes["CUDA"]
     for name, ending in _ENDINGS.items():
         taken += sizes[name]
-        if taken > placed.usable_bytes:
+        if taken > usable_bytes:
             size = sizes[name]
             asked = f"{_ALLOCATING}: allocating {size / MiB:.2f} MiB on device 0: cudaMalloc failed: out of memory"
             return (asked, *(line.format(size=size) for line in ending), _LAST.format(model=model))
