@@ -13,8 +13,9 @@ from pipeline.gguf import questions
 from pipeline.hosting import SERVERLESS
 from pipeline.planning import question_form
 from pipeline.sizing import fit, images
+from pipeline.sizing.cache_types import F16
 from pipeline.sizing.companion_memory import Beside
-from pipeline.sizing.llama_memory import F16, Shape
+from pipeline.sizing.llama_memory import Shape
 from pipeline.state_data.plan_types import PlannedSmokeTest
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def require_settings(request: Request) -> None:
     problems = [
         Problem(
             "NoSuchSetting",
-            f"inference.{name} is {getattr(own, name)!r}, and container is {profile.name!r}, which has no such setting",
+            f"'inference' has {name} {getattr(own, name)!r}, and container is {profile.name!r}, which has none",
             f"a container that has: {' or '.join(others)}",
             f"name one in 'container', or leave {name!r} out",
         )

@@ -23,7 +23,7 @@ from pipeline.schema import (
     Pattern,
     Text,
 )
-from pipeline.sizing import images, llama_memory, preference
+from pipeline.sizing import cache_types, images, preference
 from pipeline.state_data.request_types import RELOCATE_MODEL_ALIAS
 
 MOST_CASES = 100
@@ -139,10 +139,10 @@ INFERENCE = Object(
             "instance's memory and CPUs when absent. One on serverless, and of container pytorch",
         ),
         "cache_type": Field(
-            OneOf(tuple(llama_memory.CACHE_TYPES)),
+            OneOf(tuple(cache_types.CACHE_TYPES)),
             "the numbers in which keys and values of the context are kept: f16, or less exact and with less memory "
             "q8_0 (53 %) or q4_0 (28 %); not of container pytorch",
-            default=llama_memory.F16,
+            default=cache_types.F16,
         ),
         "n_gpu_layers": Field(
             Integer(1, 1000),

@@ -15,8 +15,9 @@ from pipeline import limits
 from pipeline.errors import Problem
 from pipeline.limits import MiB
 from pipeline.sizing import companion_memory, instance_choice, instance_types
+from pipeline.sizing.cache_types import F16
 from pipeline.sizing.companion_memory import Beside
-from pipeline.sizing.llama_memory import CELL_PADDING, F16, STAGING_MOST, UBATCH, Shape, footprint
+from pipeline.sizing.llama_memory import CELL_PADDING, STAGING_MOST, UBATCH, Shape, footprint
 from pipeline.sizing.serving import PREBUILT, MemoryLine
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Demand:
     beside: Beside = ALONE
     """What is loaded beside the model."""
     cache_type: str = F16
-    """Of the caches' numbers: one of `llama_memory.CACHE_TYPES`."""
+    """Of the caches' numbers: one of `cache_types.CACHE_TYPES`."""
     n_gpu_layers: int | None = None
     """Layers that lie on GPUs, where a type has some; None: all."""
 

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.limits import GB, GiB, MiB
-from pipeline.sizing.llama_memory import CACHE_TYPES, F16, TOKEN_BYTES, UBATCH, Cells
+from pipeline.sizing.cache_types import CACHE_TYPES, F16
+from pipeline.sizing.llama_memory import TOKEN_BYTES, UBATCH, Cells
 from pipeline.sizing.serving import MemoryLine
 
 if TYPE_CHECKING:

@@ -29,15 +29,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.gguf.architectures import DIFFUSION, WITHOUT_CACHE
 from pipeline.gguf.purpose import EVALUATES
 from pipeline.limits import MiB
+from pipeline.sizing.cache_types import CACHE_TYPES, F16
 from pipeline.sizing.layers import BATCH_ONLY, Header, Layer, Work, count, layers_of, work_of
 from pipeline.sizing.serving import MemoryLine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-F16: Final = "f16"
-CACHE_TYPES: Final[Mapping[str, float]] = {F16: 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
-"""Bytes of a number in the cache (ggml-common.h: a block has 32 of them and a scale)."""
 
 UBATCH: Final = 512
 """Tokens computed at a time (llama.h: n_ubatch)."""
@@ -169,7 +166,7 @@ def footprint(
         n_batch: tokens of prompts that are evaluated at a time.
         n_parallel: slots, which is how many requests are answered at once.
         checkpoints: copies that llama-server keeps for each slot of what cannot be rolled back (`--ctx-checkpoints`).
-        cache_type: of keys and values, one of `CACHE_TYPES`.
+        cache_type: of keys and values, one of `cache_types.CACHE_TYPES`.
     """
     cells = Cells.of(shape, n_ctx, n_batch, n_parallel)
     copy = "the token embedding once more: as output matrix it is repacked for the CPU"

@@ -21,7 +21,7 @@ from pipeline.archive.checks.rules import Rules
 from pipeline.archive.s3 import bare, split_models
 from pipeline.archive.s3.sources import FileSource
 from pipeline.limits import MiB
-from pipeline.sizing import gpu_fit, instance_types, llama_memory
+from pipeline.sizing import cache_types, gpu_fit, instance_types, llama_memory
 from pipeline.sizing.gpu_fit import GpuSettings
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def refusal(shape: Shape, instance: InstanceFacts, told: Mapping[str, str]) -> t
         # Of all slots together, as llama-server has it.
         int(told.get("ctx-size") or 4096) // slots,
         slots,
-        told.get("cache-type-k") or llama_memory.F16,
+        told.get("cache-type-k") or cache_types.F16,
     )
     layers = min(int(told["n-gpu-layers"]), gpu_fit.whole(shape))
     placed = gpu_fit.lay(shape, instance, settings, layers) if layers > 0 else None

@@ -1,4 +1,4 @@
-"""Endpoints on types with GPUs and on Graviton, on the local cloud: the real llama-server, and the GPUs' memory by rule."""
+"""Endpoints on GPUs and on Graviton, on the local cloud: the real llama-server, and the GPUs' memory by rule."""
 
 from __future__ import annotations
 

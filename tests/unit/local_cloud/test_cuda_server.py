@@ -34,7 +34,7 @@ def told(**options: object) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("arguments", "options"),
     [
-        pytest.param(["--model", "m.gguf", "--metrics", "--host", "s"], {"model": "m.gguf", "metrics": "", "host": "s"}),
+        pytest.param(["--model", "m", "--metrics", "--host", "s"], {"model": "m", "metrics": "", "host": "s"}),
         pytest.param(["stray", "--temp", "-1"], {"temp": "-1"}),
     ],
 )  # fmt: skip
@@ -47,11 +47,15 @@ def test_options_are_read_by_name(arguments: list[str], options: dict[str, str])
     ("kind", "options", "words"),
     [
         pytest.param("ml.g5.xlarge", told(n_gpu_layers=63, ctx_size=2048), None, id="it fits"),
-        pytest.param("ml.g4dn.xlarge", told(n_gpu_layers=63, ctx_size=2048), "unable to allocate CUDA0", id="weights"),
+        pytest.param(
+            "ml.g4dn.xlarge", told(n_gpu_layers=63, ctx_size=2048), "unable to allocate CUDA0", id="weights"
+        ),
         pytest.param("ml.g4dn.xlarge", told(n_gpu_layers=40, ctx_size=2048), None, id="a part of it fits"),
         pytest.param("ml.g4dn.xlarge", told(ctx_size=2048), None, id="left to llama.cpp"),
         pytest.param("ml.g5.xlarge", told(n_gpu_layers=0, ctx_size=2048), None, id="none"),
-        pytest.param("ml.g5.xlarge", told(n_gpu_layers=99, ctx_size=131072, parallel=1), "for kv cache", id="cache"),
+        pytest.param(
+            "ml.g5.xlarge", told(n_gpu_layers=99, ctx_size=131072, parallel=1), "for kv cache", id="cache"
+        ),
         pytest.param(
             "ml.g5.xlarge",
             told(n_gpu_layers=99, ctx_size=65536, parallel=1, cache_type_k="q4_0"),

@@ -788,9 +788,9 @@ def test_a_smaller_cache_leaves_room_for_slots(facts_with: FactsMaker) -> None:
     assert "SM_LLAMA_CPP_CACHE_TYPE_K" not in told(plain)
     ours = told(plan.plan(instance_facts(facts_with, **OURS, **asked)))
     assert (ours["LLAMA_ARG_CACHE_TYPE_V"], ours["LLAMA_ARG_FLASH_ATTN"]) == ("q8_0", "on")
-    with pytest.raises(InvalidInput, match="cache_type is 'q8_0', and container is 'pytorch'"):
+    with pytest.raises(InvalidInput, match="cache_type 'q8_0', and container is 'pytorch'"):
         plan.plan(instance_facts(facts_with, container="pytorch", **asked))
-    with pytest.raises(InvalidInput, match="n_gpu_layers is 3, and container is 'pytorch'"):
+    with pytest.raises(InvalidInput, match="n_gpu_layers 3, and container is 'pytorch'"):
         plan.plan(instance_facts(facts_with, container="pytorch", inference={"n_gpu_layers": 3}))
 
 
