@@ -6,11 +6,11 @@ is auto scaling that is set up here, where it is requested: what serves already 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
-from pipeline import payload, quota_usage
+from pipeline import instance_pools, payload, quota_usage
 from pipeline.aws import lambda_handler, service_errors
 from pipeline.aws.permissions import (
     ALARMS,
@@ -32,13 +32,17 @@ from pipeline.rollout import autoscaling_api, endpoint_concurrency, endpoint_usa
 from pipeline.state_data.plan_types import Plan, adapts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.aws.clients import Clients
 
 
 class Event(TypedDict):
-    """The plan."""
+    """The plan, and what runs."""
 
     plan: Plan
+    running: NotRequired[dict[str, int]]
+    """Instances by their type, where the endpoint has a pool. An execution of an older release does not tell."""
 
 
 class Result(TypedDict):
@@ -63,8 +67,9 @@ def run(event: Event, clients: Clients) -> Result:
     """
     plan = event["plan"]
     if plan.asked is None:
-        steps = [*_instance_steps(plan), *_scaled(plan, clients)]
-        summary = "; ".join([_instances(plan), *steps[-1:]])
+        running = event.get("running", {})
+        steps = [*_instance_steps(plan, running), *_scaled(plan, clients)]
+        summary = "; ".join([_instances(plan, running), *steps[-1:]])
         return {"max_concurrency": None, "steps": payload.cut_all(steps), "told": payload.cut(summary)}
     name, requested = plan.names.endpoint, plan.asked.max_concurrency
     begun = plan.max_concurrency or 0
@@ -95,17 +100,21 @@ def run(event: Event, clients: Clients) -> Result:
     return {"max_concurrency": now, "steps": steps, "told": quotas.has(requested, asked, now, situation)}
 
 
-def _instances(plan: Plan) -> str:
+def _instances(plan: Plan, running: Mapping[str, int]) -> str:
     on = plan.instances
-    return f"{on.count} x {on.type}" if on else ""
+    return instance_pools.describe(running or {on.type: on.count}) if on else ""
 
 
-def _instance_steps(plan: Plan) -> list[str]:
+def _instance_steps(plan: Plan, running: Mapping[str, int]) -> list[str]:
     """Return in words what differs from the request: instances are not given back, since each one costs money."""
     on = plan.instances
-    if on is None or (on.type, on.count) == (on.asked.type, on.asked.count):
+    if on is None:
         return []
-    return [f"runs on {on.count} x {on.type} instead of {on.asked.count} x {on.asked.type}"]
+    now, asked = _instances(plan, running), f"{on.asked.count} x {on.asked.type}"
+    if now == asked:
+        return []
+    short = f", since SageMaker had no capacity of {on.type}" if running and {*running} != {on.type} else ""
+    return [f"runs on {now} instead of {asked}{short}"]
 
 
 def _scaled(plan: Plan, clients: Clients) -> list[str]:

@@ -427,6 +427,8 @@ class InstancesAsk:
     """How many were requested."""
     others: tuple[tuple[str, float], ...]
     """Types to step to, each with what one of it costs an hour, in this order."""
+    pool: tuple[str, ...] = ()
+    """The types that were asked for together; empty for the one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,17 +438,24 @@ class InstancesDown:
     type: str
     count: int
     step: CapacityStep
+    without: str | None = None
+    """A type that leaves the pool, where the first of it stays."""
 
 
 def step_instances(refusal: QuotaRefusal, ask: InstancesAsk, situation: Situation) -> InstancesDown | Stop:
     """Return fewer instances of the type, else as many of the next one, or why there is nothing left to ask for.
 
-    Each step leaves fewer instances or fewer types, so the ladder ends.
+    Of a pool AWS looks at the quota of each type before it takes any: one that is only to be taken in place of the
+    first leaves the pool. Each step leaves fewer instances or fewer types, so the ladder ends.
     """
     if refusal.quota is Quota.ENDPOINTS:
         return _no_endpoint(refusal, situation)
     if refusal.quota is not Quota.INSTANCES:
         return Stop(_problem("Quota", refusal, situation, _MORE), final=refusal.never_fits)
+    refused = next((one for one in ask.pool if refusal.name.startswith(f"{one} ")), ask.type)
+    if refused != ask.type:
+        did = f"ask for {ask.count} x {ask.type} without {refused} in the pool"
+        return InstancesDown(ask.type, ask.count, _instances_step(refusal, ask, did), without=refused)
     free = refusal.limit - refusal.used
     if LEAST <= free < ask.count:
         return InstancesDown(ask.type, free, _instances_step(refusal, ask, f"ask for {free} x {ask.type}"))

@@ -97,13 +97,14 @@ _ONLY = {
     SERVERLESS: (
         "instance_type",
         "instance_count",
+        "instance_pool",
         "auto_scaling",
         "bake_s",
         "prefer",
         "min_tokens_per_s",
         "answer_within_s",
     ),
-    INSTANCE: ("memory_mb", "max_concurrency"),
+    INSTANCE: ("memory_mb", "max_concurrency", "provisioned_concurrency"),
     AUTO: (),
 }
 """What a request may not ask for with a hosting, since nothing would come of it."""
@@ -152,6 +153,16 @@ def _scaled(request: Request, said: Said) -> list[Problem]:
                 "'auto_scaling' with strategy 'in_place'",
                 "strategy 'new_endpoint': SageMaker refuses an update to another instance type of what scales",
                 "leave 'auto_scaling' or 'strategy' out",
+                said.where("auto_scaling"),
+            )
+        ]
+    if wanted.invocations_per_instance and wanted.concurrent_requests_per_instance:
+        return [
+            Problem(
+                "TwoMeasures",
+                "auto_scaling with 'invocations_per_instance' and 'concurrent_requests_per_instance'",
+                "one of them: each would add and take away instances by itself",
+                "leave one out",
                 said.where("auto_scaling"),
             )
         ]

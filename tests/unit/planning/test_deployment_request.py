@@ -431,6 +431,26 @@ def test_what_no_source_gives_is_missing(defaults: StackDefaults) -> None:
             {
                 "archive": ARCHIVE,
                 "hosting": "instance",
+                "auto_scaling": {
+                    "max": 4,
+                    "invocations_per_instance": 70,
+                    "concurrent_requests_per_instance": 3,
+                },
+            },
+            "TwoMeasures",
+            "leave one out",
+            id="auto scaling by two measures",
+        ),
+        pytest.param(
+            {"archive": ARCHIVE, "instance_pool": False},
+            "OtherHosting",
+            "'instance_pool'",
+            id="no pool on serverless",
+        ),
+        pytest.param(
+            {
+                "archive": ARCHIVE,
+                "hosting": "instance",
                 "instance_count": 5,
                 "auto_scaling": {"max": 4, "invocations_per_instance": 70},
             },

@@ -856,6 +856,32 @@ def test_fewer_instances_come_before_another_type(
     assert ("$0.461 an hour" in down.step.did) == (to[0] != "ml.r5.xlarge")
 
 
+@pytest.mark.parametrize(
+    ("refused", "count", "to"),
+    [
+        pytest.param("ml.m5.2xlarge", 2, ("ml.r5.xlarge", 2, "ml.m5.2xlarge"), id="one to fall back to"),
+        pytest.param("ml.m5.2xlarge", 1, ("ml.r5.xlarge", 1, "ml.m5.2xlarge"), id="after fewer"),
+        pytest.param("ml.r5.xlarge", 2, ("ml.r5.xlarge", 1, None), id="the first, of which one is free"),
+        pytest.param("ml.r5.xlarge", 1, ("ml.m5.2xlarge", 2, None), id="the first, of which none is free"),
+        pytest.param("ml.m5.2x", 2, ("ml.r5.xlarge", 1, None), id="a name that only begins alike"),
+    ],
+)
+def test_a_type_without_quota_leaves_the_pool(
+    refused: str, count: int, to: tuple[str, int, str | None]
+) -> None:
+    """AWS looks at each type's quota; what is only to be fallen back to costs no instance of the first."""
+    ask = replace(instances_ask(count), pool=("ml.r5.xlarge", "ml.m5.2xlarge"))
+    text = said(f"{refused} for endpoint usage", 1, 0, 2, "Instances")
+
+    down = quotas.step_instances(quota_errors.read_refusal(text), ask, quota_usage.Situation())
+
+    assert isinstance(down, quotas.InstancesDown)
+    assert (down.type, down.count, down.without) == to
+    assert f"'{refused} for endpoint usage'" in down.step.said
+    if to[2]:
+        assert down.step.did == f"ask for {count} x ml.r5.xlarge without ml.m5.2xlarge in the pool"
+
+
 def test_the_ladder_of_instances_has_an_end() -> None:
     """Without another type it says whose quota to raise; a type that the account may never have is final."""
     for limit, final in ((0, True), (2, False)):
