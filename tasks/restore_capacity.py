@@ -82,7 +82,7 @@ def run(event: Event, clients: Clients) -> Result:
     spare, switched = requested is None, bool(plan.consumers)
     changes = quotas.give_back(asked, name, situation, limit=limit, switched=switched, spare=spare)
     try:
-        _apply(plan.service, changes, clients)
+        _apply(plan, changes, clients)
     except ClientError as error:
         if not service_errors.is_over_quota(error):
             raise
@@ -93,7 +93,7 @@ def run(event: Event, clients: Clients) -> Result:
             changes = quotas.give_back(
                 asked, name, situation, limit=refusal.limit, switched=switched, spare=spare
             )
-            _apply(plan.service, changes, clients)
+            _apply(plan, changes, clients)
     mine = situation.holder(name)
     now = mine.concurrency if mine else begun
     steps = payload.cut_all(_steps(plan, asked, begun, now, situation))
@@ -134,10 +134,13 @@ def _has(asked: int, plan: Plan, clients: Clients) -> bool:
     return mine is not None and mine.status == "InService" and mine.concurrency == asked
 
 
-def _apply(service: str, changes: quotas.Changes, clients: Clients) -> None:
+def _apply(plan: Plan, changes: quotas.Changes, clients: Clients) -> None:
     waiting = [f"endpoint {name!r} is being changed" for name in changes.wait_for]
     for name, to in changes.concurrency:
-        come = endpoint_concurrency.set_concurrency(clients.sagemaker, service, name, to=to)
+        kept = plan.asked.provisioned if plan.asked and name == plan.names.endpoint else None
+        come = endpoint_concurrency.set_concurrency(
+            clients.sagemaker, plan.service, name, to=to, provisioned=kept
+        )
         if come.waiting:
             waiting.append(come.waiting)
     if waiting:

@@ -20,10 +20,10 @@ from pipeline.hosting import (
     IN_PLACE,
     IN_STEPS,
     INSTANCE,
-    KEPT,
     NO_SWITCH,
     NOBODY,
     SERVERLESS,
+    kept,
 )
 from pipeline.planning import (
     artifact_choice,
@@ -209,7 +209,7 @@ def plan(facts: PlanFacts) -> Plan:
         taken_from=facts.taken_from,
         quality=_gate(facts),
         log_form=log_form,
-        keep_previous=KEPT[where] if request.keep_previous is None else request.keep_previous,
+        keep_previous=kept(where, request.keep_previous, provisioned=request.provisioned_concurrency),
         notes=tuple(
             payload.cut_all(
                 [
@@ -441,16 +441,19 @@ def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: HostingC
     request, memory_mb = facts.request, choice.decision.memory_mb
     if memory_mb is None:  # `require` has refused it; this is for the type checker and the impossible
         raise AssertionError("no memory size")
-    asked = Asked(memory_mb=memory_mb, max_concurrency=request.max_concurrency)
+    asked = Asked(memory_mb, request.max_concurrency, request.provisioned_concurrency)
     target = _in_place_target(facts)
-    name = _name(
-        facts, container, target, {"serverless": sizes.serverless_config(memory_mb, request.max_concurrency)}
-    )
+    sized = sizes.serverless_config(memory_mb, asked.max_concurrency, asked.provisioned)
+    name = _name(facts, container, target, {"serverless": sized})
     chosen = _choose(name, asked, target, facts)
     config = chosen.config or sizes.config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
     return _Hosted(
         names=Names(model=name, endpoint_config=config, endpoint=chosen.endpoint),
-        variant={"ServerlessConfig": sizes.serverless_config(chosen.memory_mb, chosen.start.concurrency)},
+        variant={
+            "ServerlessConfig": sizes.serverless_config(
+                chosen.memory_mb, chosen.start.concurrency, asked.provisioned
+            )
+        },
         memory_mb=chosen.memory_mb,
         max_concurrency=chosen.start.concurrency,
         asked=asked,

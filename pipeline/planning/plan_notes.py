@@ -37,6 +37,13 @@ def notes(request: Request, model: dict[str, Any], today: date, where: str = SER
         )
     if request.max_concurrency is None and where == SERVERLESS:
         notes.append(quotas.UNASKED)
+    if (kept := request.provisioned_concurrency) and where == SERVERLESS:
+        notes.append(
+            f"{kept} container{'s are' if kept > 1 else ' is'} kept started, which costs money from creation to "
+            "deletion, whether anybody calls or not: by the GB of memory and the second, at a price that is not listed"
+        )
+    if request.provisioned_concurrency and where != SERVERLESS:
+        notes.append("provisioned_concurrency was requested; an instance is always started, and has none")
     if request.auto_scaling and where == SERVERLESS:
         notes.append("auto_scaling was requested; a serverless endpoint scales by itself, and has none")
     if inference.n_ctx < request.inference.n_ctx:

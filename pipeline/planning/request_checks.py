@@ -33,7 +33,7 @@ def problems(request: Request, asked: dict[str, Any], defaults: StackDefaults, s
         defaults: what the stack gives.
         said: what each source says, by its name.
     """
-    found = _of_other_hosting(request.hosting, asked, said)
+    found = [*_of_other_hosting(request.hosting, asked, said), *_provisioned(request, said)]
     if request.hosting != SERVERLESS:
         found += [*_bake(request, asked, said), *_scaled(request, said)]
     found += [*_gate_in_place(request, said), *_whole(request, defaults, said)]
@@ -121,6 +121,22 @@ def _bake(request: Request, asked: dict[str, Any], said: Said) -> list[Problem]:
             "strategy 'in_place', where SageMaker moves the calls",
             "leave 'bake_s' out; a new endpoint is tried with 'consumer.canary'",
             said.where("bake_s"),
+        )
+    ]
+
+
+def _provisioned(request: Request, said: Said) -> list[Problem]:
+    """Return what is wrong with containers that are kept started: there are no more than calls at once."""
+    kept, most = request.provisioned_concurrency, request.max_concurrency
+    if kept is None or most is None or kept <= most:
+        return []
+    return [
+        Problem(
+            "ProvisionedAboveMaximum",
+            f"provisioned_concurrency {kept} with max_concurrency {most}",
+            "as many or fewer",
+            f"set provisioned_concurrency to {most} or less, or max_concurrency to {kept} or more",
+            said.where("provisioned_concurrency"),
         )
     ]
 

@@ -65,9 +65,19 @@ def types_of(offers: Sequence[Offer], *, pooled: bool) -> tuple[str, ...]:
     return tuple(one.name for one in (instance_choice.pool(offers) if pooled else offers[:1]))
 
 
-def serverless_config(memory_mb: int, concurrency: int | None) -> dict[str, int]:
-    """Return a variant's ServerlessConfig; without a concurrency none that can be requested."""
-    return {"MemorySizeInMB": memory_mb, **({"MaxConcurrency": concurrency} if concurrency else {})}
+def serverless_config(memory_mb: int, concurrency: int | None, provisioned: int | None) -> dict[str, int]:
+    """Return a variant's ServerlessConfig; without a concurrency none that can be requested.
+
+    Args:
+        memory_mb: of each container.
+        concurrency: MaxConcurrency; None where none was requested.
+        provisioned: ProvisionedConcurrency, as far as it goes into that; None for none.
+    """
+    return {
+        "MemorySizeInMB": memory_mb,
+        **({"MaxConcurrency": concurrency} if concurrency else {}),
+        **({"ProvisionedConcurrency": min(provisioned, concurrency)} if provisioned and concurrency else {}),
+    }
 
 
 def instance_variant(on: OnInstances) -> dict[str, Any]:
@@ -170,7 +180,7 @@ def lower(made: Plan, down: quotas.Down) -> Plan:
         raise AssertionError(f"{made.service}: not serverless")
     config = config_name(made.names.model, asked, down.memory_mb, down.concurrency)
     names = replace(made.names, endpoint_config=config)
-    variant = {"ServerlessConfig": serverless_config(down.memory_mb, down.concurrency)}
+    variant = {"ServerlessConfig": serverless_config(down.memory_mb, down.concurrency, asked.provisioned)}
     return replace(
         made,
         names=names,

@@ -40,6 +40,8 @@ class Asked:
     memory_mb: int
     max_concurrency: int | None
     """None: none was requested, and it adapts to what the account has (`quotas.adapt`)."""
+    provisioned: int | None = unsaid(None)
+    """Containers to keep started, of as many as there may be: a quota that gives fewer lowers both."""
 
 
 def adapts(asked: Asked | None) -> bool:

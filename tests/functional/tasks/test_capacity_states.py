@@ -49,9 +49,9 @@ def ours(name: str, concurrency: int, status: str = "InService", **more: Any) ->
     return serverless(name, concurrency, service=SERVICE, status=status, **more)
 
 
-def scaled(script: Script, name: str, to: int) -> Script:
+def scaled(script: Script, name: str, to: int, **provisioned: int) -> Script:
     """Let the next call change an endpoint's concurrency."""
-    change = {"VariantName": "AllTraffic", "ServerlessUpdateConfig": {"MaxConcurrency": to}}
+    change = {"VariantName": "AllTraffic", "ServerlessUpdateConfig": {"MaxConcurrency": to, **provisioned}}
     return script.answers(
         "sagemaker",
         "update_endpoint_weights_and_capacities",
@@ -481,6 +481,24 @@ def test_an_endpoint_that_was_taken_over_with_less_gets_more(do: Task, script: S
 
     with pytest.raises(EndpointBusy, match="from a concurrency of 9 to 10"):
         do("RestoreCapacity", script.clients, plan=PLAN, running={})
+
+
+@pytest.mark.parametrize(("provisioned", "to", "now"), [(4, 10, 4), (12, 9, 9)])
+def test_what_is_provisioned_is_given_back_with_the_rest(
+    do: Task, script: Script, provisioned: int, to: int, now: int
+) -> None:
+    """Of the new endpoint alone, and no more than it has at once."""
+    plan = {
+        **PLAN,
+        "max_concurrency": 5,
+        "asked": {"memory_mb": 1024, "max_concurrency": 10, "provisioned": provisioned},
+    }
+    others = [] if to == 10 else [ours("harbour-1", 1)]
+    script.account(*others, ours("harbour-2", 5)).endpoint(ours("harbour-2", 5))
+    scaled(script, "harbour-2", to, ProvisionedConcurrency=now)
+
+    with pytest.raises(EndpointBusy, match=f"from a concurrency of 5 to {to}"):
+        do("RestoreCapacity", script.clients, plan=plan, running={})
 
 
 def test_an_unread_quota_is_told_by_the_refusal(do: Task, script: Script) -> None:

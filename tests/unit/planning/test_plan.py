@@ -410,6 +410,45 @@ def among(facts: plan.PlanFacts, *holders: quota_usage.Holder, serving: str | No
     return replace(facts, situation=situation, serving=serving)
 
 
+def serverless_of(made: plan_types.Plan) -> dict[str, int]:
+    """Return the ServerlessConfig that a plan asks for."""
+    config: dict[str, int] = made.requests.create_endpoint_config["ProductionVariants"][0]["ServerlessConfig"]
+    return config
+
+
+def test_what_is_provisioned_goes_no_further_than_the_concurrency(facts_with: FactsMaker) -> None:
+    """A quota that lowers one lowers the other; the request is remembered, so that both are given back."""
+    first = plan.plan(facts_with(max_concurrency=10, provisioned_concurrency=4))
+    crowded = plan.plan(
+        among(facts_with(max_concurrency=10, provisioned_concurrency=4), holder("harbour-1", "c", 7))
+    )
+    made = sizes.lower(first, down(2048, 2))
+
+    assert serverless_of(first) == {"MemorySizeInMB": 2048, "MaxConcurrency": 10, "ProvisionedConcurrency": 4}
+    assert serverless_of(made) == {"MemorySizeInMB": 2048, "MaxConcurrency": 2, "ProvisionedConcurrency": 2}
+    assert serverless_of(crowded)["MaxConcurrency"] == 3 + 2
+    for one in (first, made, crowded):
+        assert one.asked is not None
+        assert one.asked.provisioned == 4
+    plain = plan.plan(facts_with(max_concurrency=10))
+    assert "ProvisionedConcurrency" not in serverless_of(plain)
+    assert plain.names != first.names
+    assert (plain.keep_previous, first.keep_previous) == (1, 0)
+    assert any(note.startswith("4 containers are kept started, which costs money") for note in first.notes)
+    kept = plan.plan(facts_with(max_concurrency=10, provisioned_concurrency=4, keep_previous=2))
+    assert kept.keep_previous == 2
+
+
+def test_on_instances_nothing_is_provisioned(facts_with: FactsMaker) -> None:
+    """With `auto` nobody knew where it would run."""
+    made = plan.plan(
+        instance_facts(facts_with, hosting="auto", allow_instances=True, provisioned_concurrency=2)
+    )
+
+    assert made.hosting == "instance"
+    assert "provisioned_concurrency was requested; an instance is always started, and has none" in made.notes
+
+
 def test_a_step_down_is_another_configuration_and_nothing_else(facts_with: FactsMaker) -> None:
     """Model and endpoint keep their names, since nothing else has changed; the requests fit together."""
     first = plan.plan(facts_with())
