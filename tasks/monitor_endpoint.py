@@ -14,7 +14,7 @@ from pipeline.aws import lambda_handler, service_errors
 from pipeline.aws.permissions import ENDPOINT_LOGS, OWN_ALARMS, allow
 from pipeline.errors import PermanentError
 from pipeline.naming import VARIANT
-from pipeline.planning import alarms, metrics, sizes
+from pipeline.planning import alarms, metrics
 from pipeline.rollout import alarms_api, metric_filters_api
 from pipeline.state_data.plan_types import Plan
 
@@ -54,7 +54,7 @@ def run(event: Event, clients: Clients) -> Result:
     plan = event["plan"]
     endpoint, timeout_s = plan.names.endpoint, plan.smoke_test.timeout_s
     on = plan.instances
-    cpus = sizes.busy_cpus(on, event.get("running", {})) if on else None
+    cpus = alarms.busy_cpus(on, event.get("running", {})) if on else None
     measured = metrics.requests(endpoint, plan.log_form)
     unmeasured = _measure(measured, clients)
     log_form = None if unmeasured else plan.log_form

@@ -11,7 +11,7 @@ from inference.sealift_models import COMPANIONS, DRAFT
 from pipeline import limits
 from pipeline.gguf import purpose, questions
 from pipeline.hosting import SERVERLESS
-from pipeline.planning import artifact_choice, autoscaling, model_settings, question_form, quotas
+from pipeline.planning import artifact_choice, autoscaling, model_settings, question_form, quotas, sizes
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _slots(request: Request, where: str) -> list[str]:
 
 def _pool(request: Request, found: Sequence[Offer]) -> tuple[str, ...]:
     """Return which types SageMaker takes in place of the first; nothing where there is no pool."""
-    pool = instance_choice.pool(found)
+    pool = sizes.pool(found)
     if not request.instance_pool or len(pool) == 1:
         return ()
     others = ", then ".join(f"{one.name} at ${one.usd_per_hour:g} an hour" for one in pool[1:])

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import instance_pools, limits, naming
 from pipeline.hosting import INSTANCE
 from pipeline.planning import alarms, quotas
-from pipeline.sizing import instance_choice, instance_types
+from pipeline.sizing import instance_types
 from pipeline.state_data.plan_types import Requests, adapts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pipeline.state_data.plan_types import Asked, AskedInstances, Names, Offer, OnInstances, Plan
 
@@ -60,9 +60,19 @@ def instances_config_name(name: str, asked: AskedInstances, types: Sequence[str]
     return naming.instances_name(name, types, count)
 
 
+def pool(offers: Sequence[Offer]) -> tuple[Offer, ...]:
+    """Return the offers that one endpoint configuration can name together: the first, and those whose disk is alike.
+
+    A configuration has one VolumeSizeInGB, which a type with a disk of its own is refused and any other needs.
+    """
+    own = instance_types.has_own_disk(offers[0].name)
+    alike = (one for one in offers if instance_types.has_own_disk(one.name) == own)
+    return tuple(alike)[: instance_pools.MOST_TYPES]
+
+
 def types_of(offers: Sequence[Offer], *, pooled: bool) -> tuple[str, ...]:
     """Return the types that a configuration names: of a pool all that can be in one, else the first."""
-    return tuple(one.name for one in (instance_choice.pool(offers) if pooled else offers[:1]))
+    return tuple(one.name for one in (pool(offers) if pooled else offers[:1]))
 
 
 def serverless_config(memory_mb: int, concurrency: int | None, provisioned: int | None) -> dict[str, int]:
@@ -191,18 +201,6 @@ def lower(made: Plan, down: quotas.Down) -> Plan:
         steps=(*made.steps, down.step)[-MOST_STEPS:],
         requests=requests(made.requests.create_model, names, variant),
     )
-
-
-def busy_cpus(on: OnInstances, running: Mapping[str, int]) -> int:
-    """Return the CPUs of one instance that an answer keeps busy, of the smallest type that runs.
-
-    Args:
-        on: what was planned.
-        running: how many of each type run; empty where it is the planned one.
-    """
-    if on.busy_cpus != on.offers[0].vcpus:
-        return on.busy_cpus
-    return min((one.vcpus for one in on.offers if one.name in running), default=on.busy_cpus)
 
 
 def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:

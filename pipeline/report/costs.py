@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.limits import GB
-from pipeline.sizing.hourly_costs import HOURS_A_MONTH
+from pipeline.sizing.pricing import HOURS_A_MONTH
 
 if TYPE_CHECKING:
     from pipeline.report.transcript import Transcript

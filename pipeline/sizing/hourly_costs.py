@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.sizing.instance_types import ListedPrice
 
-HOURS_A_MONTH = 730
+HOURS_A_MONTH = pricing.HOURS_A_MONTH
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from pipeline import instance_pools, limits
+from pipeline import limits
 from pipeline.errors import ModelDoesNotFit, Problem
 from pipeline.limits import GB, GiB, MiB
 from pipeline.sizing import hourly_costs, instance_types, preference
@@ -137,16 +137,6 @@ def choose_slots(  # noqa: PLR0917 as `choose`, and the slots
     # What one slot is offered, the slots fit into: they decide no type, and so cost nothing.
     slotted = needed.with_slots(slots(needed, choose(subject, needed, table, asked, wish), table))
     return slotted, choose(subject, slotted, table, asked, wish)
-
-
-def pool(offered: Sequence[Offer]) -> tuple[Offer, ...]:
-    """Return the offers that one endpoint configuration can name together: the first, and those whose disk is alike.
-
-    A configuration has one VolumeSizeInGB, which a type with a disk of its own is refused and any other needs.
-    """
-    own = instance_types.has_own_disk(offered[0].name)
-    alike = (one for one in offered if instance_types.has_own_disk(one.name) == own)
-    return tuple(alike)[: instance_pools.MOST_TYPES]
 
 
 def slots(needed: Fit, offered: Sequence[Offer], table: Sequence[Instance]) -> int:

@@ -19,6 +19,7 @@ from pipeline import instance_pools, json_codec, limits, model_source, quota_usa
 from pipeline.aws import resource_tags
 from pipeline.errors import InvalidInput, ModelDoesNotFit, QuotaUsedUp
 from pipeline.gguf import questions
+from pipeline.planning import alarms as alarm_rules
 from pipeline.planning import plan, quotas, sizes
 from pipeline.sizing import instance_types
 from pipeline.state_data import plan_types
@@ -810,7 +811,7 @@ def test_the_cpus_are_those_of_the_type_that_runs(
     made = plan.plan(instance_facts(facts_with, **fields))
 
     assert made.instances is not None
-    assert sizes.busy_cpus(made.instances, running) == cpus
+    assert alarm_rules.busy_cpus(made.instances, running) == cpus
 
 
 def told(made: plan_types.Plan) -> dict[str, str]:
