@@ -95,7 +95,8 @@ def tag(wanted: Scaling) -> str:
 def describe(wanted: Scaling) -> str:
     """Return the scaling in words."""
     metric, value = _measure(wanted)
-    what = "calls a minute of each" if metric == INVOCATIONS else "requests at the same time in each"
+    requests = "request" if value == 1 else "requests"
+    what = "calls a minute of each" if metric == INVOCATIONS else f"{requests} at the same time in each"
     return f"scales between {wanted.min} and {wanted.max} instances, for {value:g} {what}"
 
 

@@ -132,6 +132,18 @@ class Scenario:
     """Whether, instead of a wrong answer, there is no capacity of any type; needs `wrong`."""
 
 
+POOL = [
+    {
+        "name": name,
+        "vcpus": 2,
+        "memory_gib": 8,
+        "usd_per_hour": 0.001 * place,
+        "memory_bandwidth_gb_s": 100 * place,
+    }
+    for place, name in enumerate(("ml.c5.large", "ml.m5.large", "ml.r5.large"), start=1)
+]
+"""Types cheaper than all others, each faster than the one before: the pool of a plan."""
+
 IMAGED = {"container": "custom", "artifact": "image"}
 """Settings by which the model comes in a layer of the endpoint's image."""
 
@@ -147,7 +159,12 @@ SCENARIOS = {
         Scenario("on instances", {"hosting": "instance"}, thinned=True),
         Scenario("on instances, in place", {"hosting": "instance", "strategy": "in_place"}, thinned=True),
         Scenario("on instances, wrong answer", {"hosting": "instance"}, thinned=True, wrong=True),
-        Scenario("on instances, another type", {"hosting": "instance"}, thinned=True, fall_back=True),
+        Scenario(
+            "on instances, another type",
+            {"hosting": "instance", "instance_types": POOL},
+            thinned=True,
+            fall_back=True,
+        ),
         Scenario(
             "on instances, no capacity", {"hosting": "instance"}, thinned=True, wrong=True, no_capacity=True
         ),
@@ -459,8 +476,8 @@ class World:
         )
 
     def _set_capacity(self, scenario: Scenario, *, none: bool) -> None:
-        first, second, *_ = (one.name for one in instance_types.TABLE)
-        every = {one.name for one in instance_types.TABLE}
+        first, second, _ = (one["name"] for one in POOL)
+        every = {one.name for one in instance_types.TYPES}
         hosting = self.cloud.hosting
         hosting.short_of = frozenset(every if none else {first} if scenario.fall_back else ())
         hosting.quotas = replace(hosting.quotas, instances={second: 0} if scenario.fall_back else {})

@@ -104,6 +104,15 @@ def test_requests_at_the_same_time_are_another_measure() -> None:
     )
 
 
+def test_one_request_is_told_as_one() -> None:
+    """As people say it."""
+    one = Scaling(min=1, max=2, concurrent_requests_per_instance=1)
+
+    assert autoscaling.describe(one) == (
+        "scales between 1 and 2 instances, for 1 request at the same time in each"
+    )
+
+
 @pytest.mark.parametrize(
     ("wanted", "slots", "measured"),
     [
