@@ -494,6 +494,11 @@ def test_what_is_provisioned_is_given_back_with_the_rest(
         "asked": {"memory_mb": 1024, "max_concurrency": 10, "provisioned": provisioned},
     }
     others = [] if to == 10 else [ours("harbour-1", 1)]
+    if others:
+        script.account(ours("harbour-1", 5), ours("harbour-2", 5)).endpoint(ours("harbour-1", 5))
+        scaled(script, "harbour-1", 1)
+        with pytest.raises(EndpointBusy, match="from a concurrency of 5 to 1"):
+            do("RestoreCapacity", script.clients, plan=plan, running={})
     script.account(*others, ours("harbour-2", 5)).endpoint(ours("harbour-2", 5))
     scaled(script, "harbour-2", to, ProvisionedConcurrency=now)
 

@@ -337,7 +337,7 @@ def test_what_an_endpoint_costs_is_the_sum_of_its_instances() -> None:
             id="one whose price is not known",
         ),
         pytest.param(
-            {"InstancePools": [("ml.r5.xlarge", 0)], "CurrentInstanceCount": 0},
+            {"InstancePools": [("ml.c5.4xlarge", 0), ("ml.r5.xlarge", 0)], "CurrentInstanceCount": 0},
             hourly_costs.Cost(0, "0 x ml.r5.xlarge at $0.302"),
             id="none runs",
         ),
