@@ -115,6 +115,10 @@ class Inference:
     prefix_cache_mb: int
     n_parallel: int | None = unsaid(None)
     """None: as many slots as the hosting's memory holds, and never more than the container has."""
+    cache_type: str = unsaid("f16")
+    """Of keys and values in the cache."""
+    n_gpu_layers: int | None = unsaid(None)
+    """Layers on GPUs, the output counted as one; None: all, or of a type that was named as many as fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,5 +191,7 @@ class Request:
     min_tokens_per_s: float | None = unsaid(None)
     answer_within_s: float | None = unsaid(None)
     """Seconds of an answer of 150 tokens."""
+    container_chosen: bool = unsaid(default=False)
+    """Whether nobody named the container, so that on instances AWS's llama.cpp image takes its place."""
     quality: RequestedGate | None = None
     """None: the consumers are switched without one. A request that an older release checked does not say."""
