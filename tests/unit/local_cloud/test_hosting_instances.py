@@ -233,7 +233,7 @@ def test_a_response_stream_is_for_instances(world: World) -> None:
 
     response = _asked(world, "invocations-response-stream", Accept="text/event-stream")
     reader = EventStreamBuffer()
-    reader.add_data(response.body)
+    reader.add_data(b"".join(response.stream or ()))
 
     assert [event.payload for event in reader] == [b"echo in"]
     assert response.headers["Content-Type"] == "application/vnd.amazon.eventstream"
