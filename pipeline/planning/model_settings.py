@@ -77,7 +77,17 @@ def inference(request: Request, model: Mapping[str, Any], where: str, slots: int
     return replace(asked, n_ctx=n_ctx, n_threads=threads, n_parallel=slots)
 
 
-def smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int) -> PlannedSmokeTest:
+def streams(request: Request, asked: str, where: str) -> bool:
+    """Tell whether answers to a form of question come as streams: what answers it, and SageMaker, must both do that.
+
+    SageMaker streams from instances alone, and what is no text has no pieces.
+    """
+    answers = asked in {questions.MESSAGES, questions.PROMPT}
+    able = images.PROFILES[request.container].streams and request.code != images.ARCHIVE_CODE
+    return where != SERVERLESS and answers and able
+
+
+def smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int, where: str) -> PlannedSmokeTest:
     """Return the smoke test that suits what the model is for."""
     test, asked = request.smoke_test, question_form.of(request, model)
     return PlannedSmokeTest(
@@ -87,6 +97,7 @@ def smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int) -> Pl
         max_tokens=test.max_tokens,
         timeout_s=timeout_s,
         embedding_size=model.get("embedding_size") if asked == questions.INPUT else None,
+        streams=streams(request, asked, where),
     )
 
 

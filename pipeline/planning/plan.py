@@ -200,7 +200,7 @@ def plan(facts: PlanFacts) -> Plan:
             request.deadline_s,
         ),
         poll=Poll(request.poll_interval_s, request.deadline_s),
-        smoke_test=model_settings.smoke_test(request, facts.model, timeout_s),
+        smoke_test=model_settings.smoke_test(request, facts.model, timeout_s, where),
         consumers=model_settings.consumers(request, facts.model),
         image=holds,
         switch=_switch(request.consumers),

@@ -19,6 +19,7 @@ from pipeline import json_codec, naming, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
+from pipeline.client import smoke_test
 from pipeline.errors import (
     ConsumerBusy,
     ConsumerMoved,
@@ -36,7 +37,6 @@ from pipeline.rollout import (
     endpoint_usage,
     release_store,
     releases,
-    smoke_test,
 )
 from pipeline.state_data.plan_types import PlannedSmokeTest
 from pipeline.state_data.request_types import Expectation
