@@ -52,11 +52,13 @@ class Clock:
         self.at = 100.0
 
     def __call__(self) -> float:
+        """Return what it is."""
         return self.at
 
-    def passes(self, seconds: float) -> None:
-        """Let it pass."""
+    def passes(self, seconds: float) -> bytes:
+        """Let it pass, in which nothing comes."""
         self.at += seconds
+        return b""
 
 
 def event(content: str = "", **more: Any) -> bytes:
@@ -71,7 +73,7 @@ SAID = (1.0, event("Heavy"), 0.5, event(" cargo."), 0.5, END)
 
 
 class Runtime:
-    """Answers one call after the other: bytes for a whole answer, a tuple for a stream, an error for a refusal."""
+    """Answers one call after the other, by a tuple as `SAID` is, whole or as a stream; an error is a refusal."""
 
     def __init__(self, clock: Clock, *said: Any, for_ever: bool = False) -> None:
         self._clock = clock
@@ -82,12 +84,14 @@ class Runtime:
 
     def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
         """Answer whole."""
-        return {"Body": io.BytesIO(self._next("whole", request))}
+        said = self._next("whole", request)
+        body = b"".join(self._clock.passes(one) if isinstance(one, float) else one for one in said)
+        return {"Body": io.BytesIO(body)}
 
     def invoke_endpoint_with_response_stream(self, **request: Any) -> dict[str, Any]:
         """Answer as a stream."""
-        raw: Any = SimpleNamespace(stream=lambda: self._framed(said), close=self._close)
         said = self._next("stream", request)
+        raw: Any = SimpleNamespace(stream=lambda: self._framed(said), close=self._close)
         shape: Any = service_model("sagemaker-runtime").operation_model(STREAM).output_shape
         return {"Body": EventStream(raw, shape.members["Body"], EventStreamJSONParser(), STREAM)}
 
@@ -119,9 +123,6 @@ def clock() -> Clock:
     return Clock()
 
 
-Ask = "Callable[..., smoke_test.SmokeTested]"
-
-
 def asked(runtime: Runtime, clock: Clock, test: PlannedSmokeTest) -> smoke_test.SmokeTested:
     """Run the smoke test, AWS's errors translated as around every task."""
     clients: Any = SimpleNamespace(sagemaker_runtime=runtime)
@@ -144,7 +145,7 @@ def test_an_answer_that_streams_tells_its_first_token(clock: Clock) -> None:
 
 
 def test_the_speed_is_that_of_another_question(clock: Clock) -> None:
-    """The last prompt in other words: the first answer may have paid for a start, and the server may know the prompt."""
+    """The last prompt in other words: a first answer may pay for a start, and what a server was asked it knows."""
     runtime = Runtime(clock, SAID, for_ever=True)
 
     asked(runtime, clock, a_test("What?", "And?"))
@@ -197,7 +198,7 @@ def refusal(code: str, **response: Any) -> ClientError:
 def test_who_calls_a_stream_wrong_is_asked_whole(clock: Clock, status: int) -> None:
     """With the request that it was asked before there were streams."""
     no = refusal("ModelError", OriginalStatusCode=status, OriginalMessage="stream: unknown field")
-    runtime = Runtime(clock, no, WHOLE, no, WHOLE)
+    runtime = Runtime(clock, no, (WHOLE,), no, (WHOLE,))
 
     tested = asked(runtime, clock, a_test())
 
