@@ -83,8 +83,12 @@ def streams(request: Request, asked: str, where: str) -> bool:
     SageMaker streams from instances alone, and what is no text has no pieces.
     """
     answers = asked in {questions.MESSAGES, questions.PROMPT}
-    able = images.PROFILES[request.container].streams and request.code != images.ARCHIVE_CODE
-    return where != SERVERLESS and answers and able
+    return where != SERVERLESS and answers and container_streams(request)
+
+
+def container_streams(request: Request) -> bool:
+    """Tell whether what serves the model hands on an answer while it makes it: an archive's own code cannot."""
+    return images.PROFILES[request.container].streams and request.code != images.ARCHIVE_CODE
 
 
 def smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int, where: str) -> PlannedSmokeTest:

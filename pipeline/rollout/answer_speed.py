@@ -7,7 +7,7 @@ is called measured.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import json_codec
@@ -76,6 +76,22 @@ def read(tested: object) -> AnswerSpeed | None:
         return None if found is None else json_codec.decode(AnswerSpeed, found)
     except json_codec.Mismatch:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class TestedSpeed:
+    """A speed, and what the plan had computed."""
+
+    measured: AnswerSpeed
+    planned_tokens_per_s: float | None
+
+    def __str__(self) -> str:
+        """Return both in words."""
+        return told(self.measured, self.planned_tokens_per_s)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {**asdict(self.measured), "planned_tokens_per_s": self.planned_tokens_per_s}
 
 
 def computed(plan: Mapping[str, Any]) -> float | None:

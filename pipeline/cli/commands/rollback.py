@@ -239,11 +239,11 @@ def _value(who: Consumer, clients: Clients, *, alone: bool) -> str:
 
 def _test(before: Release, clients: Clients) -> tuple[PlannedSmokeTest, str]:
     """Return the smoke test that the deployment has passed, and whose it is."""
+    left = executions.output(clients.stepfunctions, before.execution)
     try:
-        output = clients.stepfunctions.describe_execution(executionArn=before.execution).get("output")
-        stored = json.loads(output or "{}")["plan_deployment"]["smoke_test"]
+        stored = left["plan_deployment"]["smoke_test"]
         return json_codec.decode(PlannedSmokeTest, stored), "its own smoke test"
-    except (ClientError, KeyError, ValueError):
+    except (KeyError, ValueError):
         return DEFAULT_TEST, "a plain question: its execution is not known any more"
 
 

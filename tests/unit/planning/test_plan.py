@@ -370,7 +370,7 @@ def test_what_is_not_asked_as_a_chat_has_a_note(
     [
         pytest.param(300, 60, 1, id="above"),
         pytest.param(60, 60, 0, id="at"),
-        pytest.param(5, 5, 0, id="below"),
+        pytest.param(59, 59, 0, id="below"),
     ],
 )
 def test_a_timeout_above_the_platforms_is_noted(
@@ -677,9 +677,9 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
     ]
     assert made.keep_previous == 0
     assert any("$0.816 an hour" in note for note in made.notes)
-    assert not any("ends unfinished at 60 s" in note for note in made.notes)
+    assert not any("ends unfinished" in note for note in made.notes)
     slow = plan.plan(instance_facts(facts_with, instance_type="ml.r5.xlarge"))
-    assert any("ends unfinished at 60 s" in note for note in slow.notes)
+    assert any("ends unfinished" in note for note in slow.notes)
 
 
 def told(made: plan_types.Plan) -> dict[str, str]:
