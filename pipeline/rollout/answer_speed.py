@@ -79,7 +79,7 @@ def read(tested: object) -> AnswerSpeed | None:
 
 
 @dataclass(frozen=True, slots=True)
-class TestedSpeed:
+class SpeedComparison:
     """A speed, and what the plan had computed."""
 
     measured: AnswerSpeed

@@ -23,7 +23,7 @@ from pipeline.operations import executions, price_list, service_status
 from pipeline.operations.service_status import Role
 from pipeline.planning import alarms
 from pipeline.rollout import answer_speed, own_image
-from pipeline.rollout.answer_speed import TestedSpeed
+from pipeline.rollout.answer_speed import SpeedComparison
 from pipeline.sizing import images
 from pipeline.stack import change_sets
 from pipeline.time_format import span
@@ -113,7 +113,7 @@ def _ways_in(clients: Clients, service: str, stack: str | None) -> WaysIn | None
     )
 
 
-def _speeds(clients: Clients, found: Iterable[Service]) -> dict[str, TestedSpeed]:
+def _speeds(clients: Clients, found: Iterable[Service]) -> dict[str, SpeedComparison]:
     """Return how fast the smoke tests of those that are told of in full were answered, by endpoint."""
     speeds = {}
     for one in (each for service in found for each in service.deployments if each.role in FULL):
@@ -121,7 +121,7 @@ def _speeds(clients: Clients, found: Iterable[Service]) -> dict[str, TestedSpeed
             clients.stepfunctions, one.release.execution if one.release else one.endpoint.execution
         )
         if speed := answer_speed.read(left.get("smoke_test")):
-            speeds[one.endpoint.name] = TestedSpeed(
+            speeds[one.endpoint.name] = SpeedComparison(
                 speed, answer_speed.computed(left.get("plan_deployment") or {})
             )
     return speeds
@@ -143,7 +143,7 @@ def nothing(service: str | None, stack: str | None) -> str:
 
 
 def lines(
-    services: Sequence[Service], now: datetime, speeds: Mapping[str, TestedSpeed] = MappingProxyType({})
+    services: Sequence[Service], now: datetime, speeds: Mapping[str, SpeedComparison] = MappingProxyType({})
 ) -> Iterator[str]:
     """Yield what a person reads; `speeds` is by endpoint."""
     for service in services:
@@ -206,7 +206,7 @@ def _deployment(one: DeploymentStatus, now: datetime) -> Iterator[str]:
 
 
 def document(
-    service: Service, now: datetime, speeds: Mapping[str, TestedSpeed] = MappingProxyType({})
+    service: Service, now: datetime, speeds: Mapping[str, SpeedComparison] = MappingProxyType({})
 ) -> dict[str, Any]:
     """Return a service for machines; `speeds` is by endpoint."""
     return {

@@ -20,7 +20,7 @@ from pipeline.operations.service_status import (
     Running,
     StatusFacts,
 )
-from pipeline.rollout.answer_speed import AnswerSpeed, TestedSpeed
+from pipeline.rollout.answer_speed import AnswerSpeed, SpeedComparison
 from pipeline.rollout.releases import Consumer, Release
 from pipeline.sizing.hourly_costs import Cost
 from pipeline.time_format import span
@@ -187,7 +187,7 @@ def test_a_service_is_told_in_full() -> None:
 def test_a_speed_stands_with_its_endpoint() -> None:
     """Measured by the smoke test, beside what the plan computed; for machines as figures."""
     facts = StatusFacts(endpoints=(endpoint("harbour-2"),), releases={"harbour": (NEW,)})
-    speeds = {"harbour-2": TestedSpeed(AnswerSpeed(2.0, 0.25, 32, 14.5), 14.0)}
+    speeds = {"harbour-2": SpeedComparison(AnswerSpeed(2.0, 0.25, 32, 14.5), 14.0)}
 
     (service,) = service_status.arrange(facts)
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import json_codec
 from pipeline.rollout import answer_speed
-from pipeline.rollout.answer_speed import AnswerSpeed, TestedSpeed
+from pipeline.rollout.answer_speed import AnswerSpeed, SpeedComparison
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_result_gives_its_speed_back() -> None:
     speed = AnswerSpeed(2.0, 0.25, 32, 14.5)
 
     assert answer_speed.read({"speed": json_codec.encode(speed)}) == speed
-    assert TestedSpeed(speed, 3.0).to_json() == {**json_codec.encode(speed), "planned_tokens_per_s": 3.0}
+    assert SpeedComparison(speed, 3.0).to_json() == {**json_codec.encode(speed), "planned_tokens_per_s": 3.0}
     for other in (None, {}, {"speed": None}, {"speed": {"seconds": "2"}}, {"warm": {"seconds": 1}}, []):
         assert answer_speed.read(other) is None
 
