@@ -179,23 +179,24 @@ def gateway(endpoint: Endpoint) -> Iterator[Gateway]:
     made.close()
 
 
-def streamed(gateway: Gateway) -> Any:
-    """Ask for a stream as any program does; return the SDK's."""
+@contextlib.contextmanager
+def streamed(gateway: Gateway) -> Iterator[Any]:
+    """Ask for a stream as any program does; yield the SDK's."""
     credentials = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
     clients = Clients(endpoint_url=gateway.url, region="us-east-1", credentials=credentials)
-    return clients.sagemaker_runtime.invoke_endpoint_with_response_stream(EndpointName="e", Body=b"{}")[
-        "Body"
-    ]
+    runtime = clients.sagemaker_runtime
+    body = runtime.invoke_endpoint_with_response_stream(EndpointName="e", Body=b"{}")["Body"]
+    with contextlib.closing(runtime), contextlib.closing(body):
+        yield iter(body)
 
 
 def test_the_sdk_has_a_piece_before_the_next_one_exists(gateway: Gateway, endpoint: Endpoint) -> None:
     """So the time of a first token is measured here as it is on AWS."""
     endpoint.gate.release()
-    events = iter(streamed(gateway))
-
-    assert next(events) == {"PayloadPart": {"Bytes": b"data: 1\n\n"}}
-    endpoint.gate.release(2)
-    assert [one["PayloadPart"]["Bytes"] for one in events] == [b"data: 2\n\n", b"data: [DONE]\n\n"]
+    with streamed(gateway) as events:
+        assert next(events) == {"PayloadPart": {"Bytes": b"data: 1\n\n"}}
+        endpoint.gate.release(2)
+        assert [one["PayloadPart"]["Bytes"] for one in events] == [b"data: 2\n\n", b"data: [DONE]\n\n"]
     assert endpoint.closed.wait(WAIT_S)
 
 
@@ -207,14 +208,14 @@ def test_a_fault_in_a_stream_comes_after_its_first_piece(
     fault = Fault.parse(f"sagemaker-runtime.InvokeEndpointWithResponseStream={code}:1")
     gateway.faults.replace([fault])
     endpoint.gate.release(6)
-    events = iter(streamed(gateway))
-
-    assert next(events) == {"PayloadPart": {"Bytes": b"data: 1\n\n"}}
-    with pytest.raises(EventStreamError) as caught:
-        next(events)
+    with streamed(gateway) as events:
+        assert next(events) == {"PayloadPart": {"Bytes": b"data: 1\n\n"}}
+        with pytest.raises(EventStreamError) as caught:
+            next(events)
     assert caught.value.response["Error"]["Code"] == code
     assert endpoint.closed.wait(WAIT_S)
-    assert len(list(streamed(gateway))) == 3
+    with streamed(gateway) as events:
+        assert len(list(events)) == 3
 
 
 def test_a_stream_whose_answer_is_lost_is_closed(gateway: Gateway, endpoint: Endpoint) -> None:
