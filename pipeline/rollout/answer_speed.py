@@ -38,7 +38,12 @@ class AnswerSpeed:
             if self.first_token_s is None
             else f"first token after {self.first_token_s:.2f} s"
         )
-        return first if self.tokens_per_s is None else f"{first}, {self.tokens_per_s:.3g} tokens/s"
+        return first if self.tokens_per_s is None else f"{first}, {rate(self.tokens_per_s)} tokens/s"
+
+
+def rate(tokens_per_s: float) -> str:
+    """Return tokens a second with as many digits as mean something."""
+    return f"{tokens_per_s:.3g}" if tokens_per_s < 999.5 else f"{tokens_per_s:.0f}"
 
 
 def measured(
@@ -105,5 +110,7 @@ def told(speed: AnswerSpeed | None, planned: float | None = None) -> str:
     """Return a speed in words, beside what a plan computed where it did."""
     if speed is None:
         return NOT_MEASURED
-    beside = "" if planned is None or speed.tokens_per_s is None else f"; the plan computed about {planned:g}"
+    beside = (
+        "" if planned is None or speed.tokens_per_s is None else f"; the plan computed about {rate(planned)}"
+    )
     return f"measured warm with one caller: {speed}{beside}"

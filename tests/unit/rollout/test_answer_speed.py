@@ -51,6 +51,16 @@ def test_the_servers_clock_counts_before_the_callers(
             None,
             "measured warm with one caller: 2.00 s for an answer, 16 tokens/s",
         ),
+        (
+            AnswerSpeed(2.0, 0.1, 32, 999.4),
+            3400.0,
+            "measured warm with one caller: first token after 0.10 s, 999 tokens/s; the plan computed about 3400",
+        ),
+        (
+            AnswerSpeed(2.0, None, 9, 999.5),
+            None,
+            "measured warm with one caller: 2.00 s for an answer, 1000 tokens/s",
+        ),
         (AnswerSpeed(2.0, None, None, None), 9.0, "measured warm with one caller: 2.00 s for an answer"),
         (AnswerSpeed(2.0, 0.0, 1, None), None, "measured warm with one caller: first token after 0.00 s"),
         (None, 9.0, "how fast it answers was not measured"),
