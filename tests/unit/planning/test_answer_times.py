@@ -40,6 +40,12 @@ def offer(tokens_per_s: float, name: str = "ml.slow") -> Offer:
         ),
         pytest.param(
             1.0,
+            60,
+            "about 60 tokens fit into the 60 s of a whole answer there, 480 into the 8 minutes of a streamed one",
+            id="max_tokens just fits",
+        ),
+        pytest.param(
+            1.0,
             480,
             "about 60 tokens fit into the 60 s of a whole answer there, 480 into the 8 minutes of a streamed one; an "
             "answer of max_tokens 480 takes about 480 s, and a whole one ends unfinished: stream it; or set "

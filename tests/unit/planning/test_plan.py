@@ -682,6 +682,46 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
     assert any("ends unfinished" in note for note in slow.notes)
 
 
+@pytest.mark.parametrize(
+    ("fields", "streams"),
+    [
+        pytest.param({"container": "llama-cpp"}, True, id="llama-cpp"),
+        pytest.param({"container": "custom", "image_uri": IMAGE_URI}, True, id="custom"),
+        pytest.param(
+            {"container": "custom", "image_uri": IMAGE_URI, "smoke_test": {"ask_with": "prompt"}},
+            True,
+            id="a text to go on with",
+        ),
+        pytest.param(
+            {"container": "custom", "image_uri": IMAGE_URI, "smoke_test": {"ask_with": "input"}},
+            False,
+            id="embeddings",
+        ),
+        pytest.param({"container": "pytorch"}, False, id="pytorch"),
+    ],
+)
+def test_the_smoke_test_streams_where_the_endpoint_does(
+    facts_with: FactsMaker, fields: dict[str, Any], streams: bool
+) -> None:
+    """A text, from instances, by a container that hands on what it makes."""
+    made = plan.plan(instance_facts(facts_with, **fields))
+
+    assert made.smoke_test.streams is streams
+    assert ("streams" in json_codec.encode(made.smoke_test)) is streams
+
+
+def test_no_smoke_test_streams_from_serverless_or_from_code_of_an_archives_own(
+    facts_with: FactsMaker,
+) -> None:
+    """SageMaker streams nothing there; such code answers whole."""
+    fields = {"container": "custom", "image_uri": IMAGE_URI}
+    assert not plan.plan(facts_with(**fields)).smoke_test.streams
+    facts = instance_facts(facts_with, **fields)
+    own = replace(facts, request=replace(facts.request, code="archive"))
+
+    assert not plan.plan(own).smoke_test.streams
+
+
 def told(made: plan_types.Plan) -> dict[str, str]:
     """Return the environment of a plan's container."""
     environment: dict[str, str] = made.requests.create_model["PrimaryContainer"]["Environment"]
