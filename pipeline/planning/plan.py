@@ -217,11 +217,7 @@ def plan(facts: PlanFacts) -> Plan:
                     *plan_notes.notes(request, facts.model, facts.today, where),
                     *plan_notes.image_notes(needed),
                     *hosted.notes,
-                    *(
-                        (*plan_notes.serverless_notes(request, needed), *needed.warnings)
-                        if where == SERVERLESS
-                        else ()
-                    ),
+                    *plan_notes.serverless_notes(request, needed, where),
                 ]
             )
         ),

@@ -99,10 +99,15 @@ def _slots(request: Request, where: str) -> list[str]:
 _WITH_SLOTS: Final = [repr(name) for name, profile in images.PROFILES.items() if profile.has_slots]
 
 
-def serverless_notes(request: Request, needed: fit.Fit) -> tuple[str, ...]:
-    """Return what may not fit into a call on serverless."""
+def serverless_notes(request: Request, needed: fit.Fit, where: str) -> tuple[str, ...]:
+    """Return what may not fit into a call on serverless, and what else may go wrong there; nothing of instances."""
+    if where != SERVERLESS:
+        return ()
     limit_s = min(request.timeout_s, limits.INVOCATION_S.value)
-    return answer_times.on_serverless(needed, request.inference.max_tokens, limit_s)
+    return (
+        *answer_times.on_serverless(needed, request.inference.max_tokens, limit_s),
+        *needed.warnings,
+    )
 
 
 def image_notes(needed: fit.Fit) -> tuple[str, ...]:
