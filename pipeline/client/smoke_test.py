@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from pipeline import limits, payload
 from pipeline.aws import service_errors
 from pipeline.client import replies
-from pipeline.errors import EndpointFailed, NotYetVisible, SealiftError, SmokeTestFailed
+from pipeline.errors import EndpointFailed, ErrorFields, NotYetVisible, SealiftError, SmokeTestFailed
 from pipeline.gguf import questions
 from pipeline.rollout import answer_speed, answers, embeddings, rankings
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pipeline.aws.clients import Clients
-    from pipeline.errors import ErrorFields
     from pipeline.rollout.answer_speed import AnswerSpeed
     from pipeline.state_data.plan_types import PlannedSmokeTest
     from pipeline.state_data.request_types import Expectation
@@ -43,6 +42,12 @@ MEASURED_TOKENS: Final = 32
 """Of the answer that is measured: enough for a rate, and half a minute where a model makes one in a second."""
 AGAIN: Final = "Once more: "
 """What the measured question begins with: of one that was asked before, the server may have kept what it read."""
+TOO_SLOW: Final[ErrorFields] = {
+    "cause": "SmokeTestTooLong",
+    "why": f"all answers of a smoke test together have {LONGEST_S} s",
+    "fix": "ask fewer prompts, set smoke_test.max_tokens lower, or take a faster instance type",
+}
+"""What is known of a smoke test that does not end."""
 _SHOWN: Final = 500
 """Bytes of a prompt or an answer in a failure's message, which has to hold the reason too."""
 
@@ -118,7 +123,8 @@ def ask(
         if asker.left_s <= 0:
             raise SmokeTestFailed(
                 f"endpoint {endpoint!r} answered {len(transcript)} of {len(test.prompts)} prompts in {LONGEST_S} s; "
-                "wanted all of them; ask fewer, or set smoke_test.max_tokens lower"
+                "wanted all of them",
+                **TOO_SLOW,
             )
         call = asker.ask(test, prompt)
         answer, seconds, wrong = call.answer, call.said.seconds, call.wrong
@@ -248,8 +254,8 @@ class _Asker:
         for event in stream:
             if self.left_s <= 0:
                 raise SmokeTestFailed(
-                    f"endpoint {self._endpoint!r} was still answering after {LONGEST_S} s; wanted the answer's end; "
-                    "set smoke_test.max_tokens lower, or take a faster instance type"
+                    f"endpoint {self._endpoint!r} was still answering after {LONGEST_S} s; wanted the answer's end",
+                    **TOO_SLOW,
                 )
             if "PayloadPart" in event:
                 taken.append(event["PayloadPart"]["Bytes"])
