@@ -283,7 +283,7 @@ def conclude(ended: Execution, screen: Screen, *, otherwise: str = "no consumer 
         _tell(screen, "asked", exchange["prompt"])
         _tell(screen, "endpoint", exchange["answer"])
     if speed := answer_speed.read(results["smoke_test"]):
-        _tell(screen, "speed", answer_speed.told(speed, answer_speed.computed(results["plan_deployment"])))
+        _tell(screen, "speed", answer_speed.told(speed, answer_speed.computed(results)))
     consumers = (results.get("update_consumer") or {}).get("consumers", ())
     for one in consumers:
         whose = f"{one['function_name']}: " if len(consumers) > 1 else ""

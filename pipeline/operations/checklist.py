@@ -200,7 +200,7 @@ def _tested(results: Mapping[str, Any]) -> str:
     speed = answer_speed.read(tested)
     if speed is None:
         return answered
-    return f"{answered}; {answer_speed.told(speed, answer_speed.computed(results['plan_deployment']))}"
+    return f"{answered}; {answer_speed.told(speed, answer_speed.computed(results))}"
 
 
 def _monitored(results: Mapping[str, Any]) -> str:

@@ -75,12 +75,13 @@ class Transcript:
         return None
 
 
-def read(tested: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> Transcript | None:
+def read(results: Mapping[str, Any]) -> Transcript | None:
     """Return the transcript of SmokeTest's result, beside what the plan computed; None when there is none."""
+    tested = results.get("smoke_test")
     if not isinstance(tested, dict) or not tested.get("transcript"):
         return None
     exchanges = tuple(_exchange(one) for one in tested["transcript"])
-    return Transcript(exchanges, answer_speed.read(tested), answer_speed.computed(plan))
+    return Transcript(exchanges, answer_speed.read(tested), answer_speed.computed(results))
 
 
 def _exchange(one: Mapping[str, Any]) -> Exchange:

@@ -99,11 +99,17 @@ class SpeedComparison:
         return {**asdict(self.measured), "planned_tokens_per_s": self.planned_tokens_per_s}
 
 
-def computed(plan: Mapping[str, Any]) -> float | None:
-    """Return the tokens a second that a plan, as JSON, computed for its instance type; None on serverless."""
-    on = plan.get("instances") or {}
-    found = (one.get("tokens_per_s") for one in on.get("offers", ()) if one.get("name") == on.get("type"))
-    return next(found, None)
+def computed(results: Mapping[str, Any]) -> float | None:
+    """Return the tokens a second that a plan computed for the type that runs; None on serverless, and of several types.
+
+    Args:
+        results: an execution's, as JSON.
+    """
+    on = (results.get("plan_deployment") or {}).get("instances") or {}
+    counted = (results.get("poll_endpoint") or {}).get("running") or {}
+    running = {name for name, count in counted.items() if count} or {on.get("type")}
+    found = {one.get("tokens_per_s") for one in on.get("offers", ()) if one.get("name") in running}
+    return found.pop() if len(running) == len(found) == 1 else None
 
 
 def told(speed: AnswerSpeed | None, planned: float | None = None) -> str:

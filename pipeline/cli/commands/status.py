@@ -121,9 +121,7 @@ def _speeds(clients: Clients, found: Iterable[Service]) -> dict[str, SpeedCompar
             clients.stepfunctions, one.release.execution if one.release else one.endpoint.execution
         )
         if speed := answer_speed.read(left.get("smoke_test")):
-            speeds[one.endpoint.name] = SpeedComparison(
-                speed, answer_speed.computed(left.get("plan_deployment") or {})
-            )
+            speeds[one.endpoint.name] = SpeedComparison(speed, answer_speed.computed(left))
     return speeds
 
 

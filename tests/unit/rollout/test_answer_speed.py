@@ -83,24 +83,32 @@ def test_a_result_gives_its_speed_back() -> None:
         assert answer_speed.read(other) is None
 
 
+OFFERS = [{"name": "a", "tokens_per_s": 1}, {"name": "b", "tokens_per_s": 2}, {"name": "c"}]
+
+
 @pytest.mark.parametrize(
-    ("plan", "found"),
+    ("type_", "running", "found"),
     [
-        (
-            {
-                "instances": {
-                    "type": "b",
-                    "offers": [{"name": "a", "tokens_per_s": 1}, {"name": "b", "tokens_per_s": 2}],
-                }
-            },
-            2,
-        ),
-        ({"instances": {"type": "c", "offers": [{"name": "a", "tokens_per_s": 1}]}}, None),
-        ({"instances": {"type": "a", "offers": [{"name": "a"}]}}, None),
-        ({"instances": None}, None),
-        ({}, None),
+        pytest.param("b", None, 2, id="the type"),
+        pytest.param("b", {}, 2, id="the type, without a pool"),
+        pytest.param("b", {"a": 1, "b": 0}, 1, id="what the pool came to"),
+        pytest.param("b", {"a": 1, "b": 1}, None, id="several types"),
+        pytest.param("c", None, None, id="none was computed"),
+        pytest.param("d", None, None, id="no such offer"),
     ],
 )
-def test_what_the_plan_computed_is_of_its_type(plan: dict[str, Any], found: float | None) -> None:
-    """The type that was taken, which a quota may have made another than the first offer's."""
-    assert answer_speed.computed(plan) == found
+def test_what_the_plan_computed_is_of_the_type_that_runs(
+    type_: str, running: dict[str, int] | None, found: float | None
+) -> None:
+    """A quota, or SageMaker's own fall-back, may have made it another than the first offer's."""
+    results: dict[str, Any] = {"plan_deployment": {"instances": {"type": type_, "offers": OFFERS}}}
+    if running is not None:
+        results["poll_endpoint"] = {"running": running}
+
+    assert answer_speed.computed(results) == found
+
+
+def test_on_serverless_nothing_was_computed() -> None:
+    """Nor by a plan that is not there."""
+    assert answer_speed.computed({"plan_deployment": {"instances": None}}) is None
+    assert answer_speed.computed({}) is None
