@@ -2,7 +2,9 @@
 
 A fault is written `SERVICE.Operation=ErrorCode[:times]`, for instance
 `sagemaker.CreateEndpoint=ResourceLimitExceeded:2`; without `times` it lasts for ever. Instead of an error code of AWS's
-there may be one of `Accident`, which leave no answer at all: `sagemaker.CreateEndpoint=KilledAfter:1`.
+there may be one of `Accident`, which leave no answer at all: `sagemaker.CreateEndpoint=KilledAfter:1`. An error of
+`IN_STREAM` comes after the first piece of the answer, as it does on AWS:
+`sagemaker-runtime.InvokeEndpointWithResponseStream=ModelStreamError:1`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
@@ -18,11 +20,13 @@ from xml.sax.saxutils import escape
 from botocore.exceptions import UnknownServiceError
 
 from local_cloud.calls import AwsCall, service_model
+from local_cloud.hosting.platform.refusals import AwsError
 from pipeline.errors import InvalidInput, Problem
+from pipeline.spelling import did_you_mean
 
 if TYPE_CHECKING:
+    from local_cloud.hosting.platform.event_stream import Framed
     from local_cloud.s3.contents import ObjectContent
-from pipeline.spelling import did_you_mean
 
 MESSAGES = {
     "ResourceLimitExceeded": (
@@ -39,6 +43,8 @@ MESSAGES = {
     "AccessDenied": "Access Denied",
     "InternalFailure": "The request processing has failed because of an unknown error, exception or failure.",
     "ServiceUnavailable": "The request has failed due to a temporary failure of the server.",
+    "ModelStreamError": "An error occurred while streaming the response body.",
+    "InternalStreamFailure": "The stream processing failed because of an unknown error, exception or failure.",
 }
 """AWS's own texts where one is known, a quota's with the figures of a busy account; `{action}` is the IAM action."""
 
@@ -59,6 +65,9 @@ STATUSES = {
     "ModelError": 424,
 }
 """HTTP statuses other than 400."""
+
+IN_STREAM = {"ModelStreamError": {"ErrorCode": "StreamBroken"}, "InternalStreamFailure": {}}
+"""Errors that come in the middle of a streamed answer, each with its members beside the message (botocore's model)."""
 
 REQUEST_ID = "00000000-0000-0000-0000-000000000000"
 """Of every answer that was made up: SDKs, moto's interpreter among them, expect one."""
@@ -168,6 +177,8 @@ class Response:
     body: bytes
     stream: ObjectContent | None = None
     """What the body is when it is too much for the memory."""
+    coming: Framed | None = None
+    """What the body is when it goes out as it comes."""
 
 
 @dataclass(slots=True)
@@ -200,6 +211,14 @@ class Faults:
         with self._lock:
             self.faults = list(faults)
             self._seen.clear()
+
+
+def break_off(response: Response, code: str) -> Response:
+    """Return an answer that ends in its middle with an error of `IN_STREAM`; what does not stream stays as it is."""
+    if response.coming is None:
+        return response
+    error = AwsError(code, MESSAGES[code], 424, IN_STREAM[code])
+    return replace(response, coming=response.coming.ended_by(error))
 
 
 def render(call: AwsCall, code: str, message: str | None = None) -> Response:

@@ -28,7 +28,8 @@ from local_cloud import (
 )
 from local_cloud.ecr import downloads
 from local_cloud.ecr.service import Ecr
-from local_cloud.faults import REQUEST_ID, Accident, Faults, Response, render
+from local_cloud.faults import IN_STREAM, REQUEST_ID, Accident, Faults, Response, break_off, render
+from local_cloud.hosting.platform.event_stream import Framed
 from local_cloud.iam import simulations
 from local_cloud.iam.policies import PolicyVerdict
 from local_cloud.s3 import (
@@ -172,6 +173,8 @@ class Gateway:
         fault = self.faults.strike(call, caller)
         if fault is None:
             response = self._dispatch(call, environ, body)
+        elif fault.code in IN_STREAM:
+            response = break_off(self._dispatch(call, environ, body), fault.code)
         elif fault.accident is None:
             response = render(call, fault.code)
         else:
@@ -187,7 +190,9 @@ class Gateway:
 
     def _apply(self, accident: Accident, call: AwsCall, environ: dict[str, Any], body: bytes) -> None:
         if accident.takes_effect:
-            self._dispatch(call, environ, body)
+            response = self._dispatch(call, environ, body)
+            if response.coming is not None:
+                response.coming.close()
         if accident.ends_function:
             self._running().kill(call.access_key, accident is Accident.TIMED_OUT)
 
@@ -339,6 +344,8 @@ def _collect(app: Wsgi, environ: dict[str, Any]) -> Response:
         return lambda _piece: None
 
     pieces = app(environ, start_response)
+    if isinstance(pieces, Framed):
+        return Response(seen["status"], seen["headers"], b"", coming=pieces)
     try:
         body = b"".join(pieces)
     finally:
@@ -356,13 +363,16 @@ def _send(response: Response, start_response: Any) -> Iterable[bytes]:
     )
     if response.stream is not None:
         stated = str(response.stream.size)
-    headers["Content-Length"] = (
-        stated if stated is not None and not response.body else str(len(response.body))
-    )
+    if response.coming is None:
+        headers["Content-Length"] = (
+            stated if stated is not None and not response.body else str(len(response.body))
+        )
     if not sdk_errors.MARKS & {name.lower() for name in headers}:
         # Each answer of AWS has one; what has none came from somebody else, to `sdk_errors.check_answered_by_aws`.
         headers["x-amzn-RequestId"] = REQUEST_ID
     start_response(f"{response.status} {_REASONS.get(response.status, 'Status')}", list(headers.items()))
+    if response.coming is not None:
+        return response.coming
     return [response.body] if response.stream is None else response.stream.stream()
 
 

@@ -47,6 +47,7 @@ ARCHIVE_SIZE: Final = Limit(10 * GiB, "bytes of model archive", "asked")
 """Asked are 10 GB; AWS, which says the same of an image, refuses one of more than 10,737,418,240 bytes."""
 STARTUP_S: Final = Limit(180, "seconds from the start of the download to a 200 from /ping", "invoke")
 INVOCATION_S: Final = Limit(60, "seconds for the container to answer /invocations", "invoke")
+STREAM_S: Final = Limit(480, "seconds for the container to answer with a stream, on instances", "realtime")
 SERVERLESS_REQUEST: Final = Limit(4 * MiB, "bytes of a request to a serverless endpoint", "invoke")
 INSTANCE_REQUEST: Final = Limit(25 * MiB, "bytes of a request to an endpoint on instances", "realtime")
 TIMEOUT_S: Final = Limit(300, "seconds, the upper end of the checklist's time-out setting", "asked")

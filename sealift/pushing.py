@@ -19,6 +19,7 @@ from pipeline.cli.following import Events
 from pipeline.cli.options import PushOptions
 from pipeline.errors import Failed, InvalidArchive, InvalidInput, ModelDoesNotFit, PermanentError, Problem
 from pipeline.operations import diagnosis
+from pipeline.rollout import answer_speed
 from sealift.deployed import DeployedService
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class PushResult:
     """None where the deployment was not followed."""
     answer: str | None
     """To the smoke test's first prompt; None where the deployment was not followed."""
+    first_token_s: float | None = None
+    """As the smoke test measured it, warm with one caller; None where nothing streams, as on serverless."""
+    tokens_per_s: float | None = None
+    """The same."""
     checklist: tuple[ChecklistResult, ...] = ()
     notes: tuple[str, ...] = ()
     """What should be known of the request: of its consumers, its container."""
@@ -147,11 +152,14 @@ def result(events: TakenEvents, service: DeployedService, *, well: bool) -> Push
         raise _refusal(events) if not begun else _failure(summary, service.name)
     stood = {one["line"]: one for one in events.of("line")}
     tested = (summary.get("smoke_test") or {}).get("transcript") or ()
+    speed = answer_speed.read(summary.get("smoke_test"))
     return PushResult(
         service=service,
         execution_arn=begun["execution_arn"],
         endpoint_name=summary.get("endpoint_name"),
         answer=tested[0]["answer"] if tested else None,
+        first_token_s=speed.first_token_s if speed else None,
+        tokens_per_s=speed.tokens_per_s if speed else None,
         checklist=tuple(
             ChecklistResult(one["group"], one["line"], one["mark"], one["evidence"], one["seconds"])
             for one in stood.values()

@@ -527,6 +527,7 @@ def _summary(done: SnsPublish) -> Pass:
             "asked.$": "$.smoke_test.transcript[0].prompt",
             "answer.$": "$.smoke_test.transcript[0].answer",
             "answer_seconds.$": "$.smoke_test.transcript[0].seconds",
+            "speed.$": "$.smoke_test.told",
             "called_by.$": "$.plan_deployment.callers",
             "parameter.$": "$.update_consumer.parameter",
             "earlier_deployments.$": "$.retire_previous.told",
@@ -834,9 +835,10 @@ def build() -> Graph:
         parameters={
             "TopicArn": "${TopicArn}",
             "Subject": "Sealift: deployment succeeded",
-            "Message.$": "States.Format('service {} is served by endpoint {} (execution {}); {}; called by {}; {}{}', "
-            "$.plan_deployment.service, $.plan_deployment.names.endpoint, $$.Execution.Id, "
-            "$.restore_capacity.told, $.plan_deployment.callers, $.retire_previous.told, $.smoke_test.ways_in)",
+            "Message.$": "States.Format('service {} is served by endpoint {} (execution {}); {}; {}; called by {}; "
+            "{}{}', $.plan_deployment.service, $.plan_deployment.names.endpoint, $$.Execution.Id, "
+            "$.smoke_test.told, $.restore_capacity.told, $.plan_deployment.callers, $.retire_previous.told, "
+            "$.smoke_test.ways_in)",
         },
         result_path="$.notify_success",
         retry=[SNS_TROUBLE],

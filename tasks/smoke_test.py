@@ -1,7 +1,7 @@
 """SmokeTest: asks the new endpoint and looks at its answers. InService alone proves nothing.
 
 A model that chats is asked with messages, a base model with the beginning of a text, one for embeddings for those,
-and a reranker to rank.
+and a reranker to rank. Where the endpoint streams, for streams; then how fast it answers is measured.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, TypedDict
 from pipeline import naming
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import ENDPOINTS, allow
-from pipeline.client import ways_in
+from pipeline.client import smoke_test, ways_in
 from pipeline.errors import ModelNotReady, NotYetVisible
 from pipeline.gguf import questions
 from pipeline.hosting import SERVERLESS
-from pipeline.rollout import smoke_test
+from pipeline.rollout import answer_speed
 from pipeline.state_data.plan_types import PlannedSmokeTest
 
 if TYPE_CHECKING:
@@ -35,8 +35,10 @@ class Event(TypedDict):
 
 
 class Result(smoke_test.SmokeTested):
-    """An endpoint that answers as expected, and how anybody else asks it."""
+    """An endpoint that answers as expected, how fast it does, and how anybody else asks it."""
 
+    told: str
+    """How fast it answers, in words."""
     ways_in: str
     """Lines for the notification, each behind a line end."""
 
@@ -59,12 +61,17 @@ def run(event: Event, clients: Clients) -> Result:
         stack=naming.stack_of(event["execution"]),
         elsewhere=True,
     )
-    return {**tested, "ways_in": "".join(f"\n{line}" for line in ways.lines())}
+    return {
+        **tested,
+        "told": answer_speed.told(tested["speed"]),
+        "ways_in": "".join(f"\n{line}" for line in ways.lines()),
+    }
 
 
 handler = lambda_handler.Task(
     run,
     errors=(ModelNotReady, NotYetVisible),
-    may=(allow("sagemaker:InvokeEndpoint", on=ENDPOINTS),),
+    # AWS wants the first for streams as well.
+    may=(allow("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream", on=ENDPOINTS),),
     timeout_s=890,
 )

@@ -17,6 +17,7 @@ from benchmarks import shapes
 from pipeline import limits, package_files, schema
 from pipeline.aws import service_errors
 from pipeline.cli import deployment_flags
+from pipeline.client import smoke_test
 from pipeline.gguf.header import read_header
 from pipeline.limits import GB, MiB
 from pipeline.operations import checklist, diagnosis
@@ -205,6 +206,7 @@ def causes() -> str:
     """List every cause: what errors know of themselves, then what texts tell, in the order in which they are tried."""
     itself = (
         answers.DEGENERATE,
+        smoke_test.TOO_SLOW,
         embeddings.BROKEN,
         rankings.BROKEN,
         *service_errors.CONSUMER_CAUSES.values(),

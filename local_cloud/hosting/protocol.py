@@ -59,13 +59,11 @@ class Protocol:
             # The caller must get an answer; the fault itself is the emulation's, and belongs into its log.
             _LOGGER.exception("hosting failed on %s", target or environ.get("PATH_INFO"))
             response = render(AwsError("InternalFailure", texts.INTERNAL, 500))
-        headers = {
-            **response.headers,
-            "x-amzn-RequestId": new_request_id(),
-            "Content-Length": str(len(response.body)),
-        }
+        headers = {**response.headers, "x-amzn-RequestId": new_request_id()}
+        if response.stream is None:
+            headers["Content-Length"] = str(len(response.body))
         start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(headers.items()))
-        return [response.body]
+        return [response.body] if response.stream is None else response.stream
 
     def _control(self, target: str, environ: WSGIEnvironment) -> InvocationResponse:
         body, _ = _body(environ, limit=None)

@@ -51,6 +51,8 @@ class InvocationResponse:
     status: int
     headers: dict[str, str]
     body: bytes
+    stream: event_stream.Framed | None = None
+    """The body where it goes out as it comes."""
 
 
 def new_request_id() -> str:
@@ -89,7 +91,11 @@ class Runtime:
             accept = given.get(f"{_PREFIX}accept")
         answer = worker.invoke(
             ContainerCall(
-                invocation.body, invocation.content_type, accept, given.get(f"{_PREFIX}custom-attributes")
+                invocation.body,
+                invocation.content_type,
+                accept,
+                given.get(f"{_PREFIX}custom-attributes"),
+                streams=kind == STREAM,
             ),
             streams=kind != INVOKE and not worker.serverless,
             verbatim=kind == OPENAI,
@@ -103,5 +109,8 @@ class Runtime:
             }
         if answer.custom_attributes is not None:
             answered["X-Amzn-SageMaker-Custom-Attributes"] = answer.custom_attributes
-        content = b"".join(event_stream.parts(answer.body)) if kind == STREAM else answer.body
-        return InvocationResponse(answer.status if kind == OPENAI else 200, answered, content)
+        status = answer.status if kind == OPENAI else 200
+        if kind == STREAM:
+            source = answer.pieces or event_stream.Whole(answer.body)
+            return InvocationResponse(status, answered, b"", event_stream.Framed(source))
+        return InvocationResponse(status, answered, answer.body)

@@ -11,6 +11,7 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore.eventstream import ParserError
 from botocore.exceptions import (
     BotoCoreError,
     ChecksumError,
@@ -39,6 +40,7 @@ from botocore.exceptions import (
     UnknownCredentialError,
 )
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from pipeline.errors import AccessDenied, InvalidInput, Problem, RequestRejected, ServiceUnavailable
 from pipeline.plain import one_line
@@ -80,7 +82,8 @@ def translate(error: Exception) -> SealiftError | None:
         return not_aws(_shown(str(error)))
     if isinstance(error, BotoCoreError):
         return _of_the_network(error) or _of_this_machine(error)
-    return None
+    # While a stream is read the SDK hands on what the connection says.
+    return _cut_off(error) if isinstance(error, HTTPError | ParserError) else None
 
 
 def _of_this_machine(error: BotoCoreError) -> SealiftError:
@@ -106,6 +109,12 @@ def _of_this_machine(error: BotoCoreError) -> SealiftError:
     return RequestRejected("AWS", [problem])
 
 
+def _cut_off(error: Exception) -> SealiftError:
+    return ServiceUnavailable(
+        f"no answer from AWS that is whole: {_sentence(error)}; wanted all of it; try again"
+    )
+
+
 def _of_the_network(error: BotoCoreError) -> SealiftError | None:
     if isinstance(error, SSLError):
         return ServiceUnavailable(
@@ -121,9 +130,7 @@ def _of_the_network(error: BotoCoreError) -> SealiftError | None:
             f"no answer from AWS: {_sentence(error)}, its name is not known here; wanted DNS to know it; {NETWORK}"
         )
     if isinstance(error, _DAMAGED):
-        return ServiceUnavailable(
-            f"no answer from AWS that is whole: {_sentence(error)}; wanted all of it; try again"
-        )
+        return _cut_off(error)
     if isinstance(error, HTTPClientError | ConnectionError):
         return ServiceUnavailable(
             f"no answer from AWS: {_sentence(error)}; wanted an HTTP response; try again, and {NETWORK}"

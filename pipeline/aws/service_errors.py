@@ -242,7 +242,15 @@ _OTHER_REGION = frozenset(
 )
 _DENIALS = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Forbidden", "403"})
 _OUTAGES = frozenset(
-    {"InternalFailure", "InternalError", "InternalServerException", "ServiceUnavailable", "RequestTimeout"}
+    {
+        "InternalFailure",
+        "InternalError",
+        "InternalServerException",
+        # In the middle of a streamed answer.
+        "InternalStreamFailure",
+        "ServiceUnavailable",
+        "RequestTimeout",
+    }
 )
 
 

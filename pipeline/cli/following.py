@@ -21,6 +21,7 @@ from pipeline.operations.checklist import Mark
 from pipeline.operations.waits import Clock, span
 from pipeline.plain import lines, one_line
 from pipeline.planning import consumer
+from pipeline.rollout import answer_speed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -281,6 +282,8 @@ def conclude(ended: Execution, screen: Screen, *, otherwise: str = "no consumer 
     for exchange in results["smoke_test"]["transcript"]:
         _tell(screen, "asked", exchange["prompt"])
         _tell(screen, "endpoint", exchange["answer"])
+    if speed := answer_speed.read(results["smoke_test"]):
+        _tell(screen, "speed", answer_speed.told(speed, answer_speed.computed(results)))
     consumers = (results.get("update_consumer") or {}).get("consumers", ())
     for one in consumers:
         whose = f"{one['function_name']}: " if len(consumers) > 1 else ""

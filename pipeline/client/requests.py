@@ -110,7 +110,7 @@ def body(form: str, asked: Conversation, sampling: Sampling, *, stream: bool = F
     Raises:
         InvalidInput: the model's form cannot say that.
     """
-    streamed = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    streamed = questions.STREAMED if stream else {}
     if form == questions.MESSAGES:
         return {"messages": [one.document() for one in asked.turns], **sampling.document(), **streamed}
     if form == questions.QUERY:

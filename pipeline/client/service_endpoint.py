@@ -6,7 +6,6 @@ out. Refuses to wait for one that is not there yet, and to call it.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
@@ -125,10 +124,10 @@ def called_by(clients: Clients, who: Consumer) -> str:
 
 def _form(clients: Clients, release: Release) -> str:
     """Return the field to ask with; messages where its execution is not known any more."""
+    left = executions.output(clients.stepfunctions, release.execution)
     try:
-        output = clients.stepfunctions.describe_execution(executionArn=release.execution).get("output")
-        asked = json.loads(output or "{}")["plan_deployment"]["smoke_test"]["ask_with"]
-    except (ClientError, KeyError, TypeError, ValueError):
+        asked = left["plan_deployment"]["smoke_test"]["ask_with"]
+    except (KeyError, TypeError):
         return questions.MESSAGES
     return asked if asked in questions.FORMS else questions.MESSAGES
 

@@ -1,6 +1,6 @@
 """How a model is asked, in the form that suits it: with messages, with the beginning of a text, to embed, to rank.
 
-Owns the bodies of such requests. Refuses to send them, and to judge an answer: `rollout.smoke_test` does.
+Owns the bodies of such requests. Refuses to send them, and to judge an answer: `client.smoke_test` does.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ OTHER: Final = "Interest rates rose by a quarter of a percent."
 TEXTS: Final = 2
 """That are embedded or ranked together: what is asked, and one of these two."""
 _ANOTHER: Final = "A whale sleeps upright in warm water."
+
+STREAMED: Final[Mapping[str, Any]] = {"stream": True, "stream_options": {"include_usage": True}}
+"""What a request has beside for its answer as a stream, whose last event tells the tokens."""
 
 _SAMPLED: Final = {"temperature": 0.8, "top_p": 0.95, "seed": 1}
 """A base model that always takes the likeliest word soon says one thing again and again, and is whole all the same."""

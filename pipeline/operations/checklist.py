@@ -15,6 +15,7 @@ from pipeline import error_codec, errors, package_files
 from pipeline.hosting import NOBODY
 from pipeline.limits import MiB
 from pipeline.operations import waits
+from pipeline.rollout import answer_speed
 from pipeline.state_data.plan_types import Asked, adapts
 
 if TYPE_CHECKING:
@@ -194,8 +195,13 @@ def _retired(results: Mapping[str, Any]) -> str:
 
 
 def _tested(results: Mapping[str, Any]) -> str:
-    first = results["smoke_test"]["transcript"][0]
-    return f"{first['prompt']!r} -> {_short(first['answer'])!r} in {first['seconds']:.2f} s"
+    tested = results["smoke_test"]
+    first = tested["transcript"][0]
+    answered = f"{first['prompt']!r} -> {_short(first['answer'])!r} in {first['seconds']:.2f} s"
+    speed = answer_speed.read(tested)
+    if speed is None:
+        return answered
+    return f"{answered}; {answer_speed.told(speed, answer_speed.computed(results))}"
 
 
 def _monitored(results: Mapping[str, Any]) -> str:

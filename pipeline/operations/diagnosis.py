@@ -173,6 +173,13 @@ RULES = (
         vague=True,
     ),
     DiagnosisRule(
+        "AnswerBrokenOff",
+        r"broke off in its middle|answer ended in its middle",
+        "the container began to stream an answer and did not come to its end",
+        "read the container's log; a stream has eight minutes: lower smoke_test.max_tokens, or take a faster type",
+        vague=True,
+    ),
+    DiagnosisRule(
         "PingFailed",
         r"did not pass the ping health check",
         "the container started and never answered its health check",

@@ -158,6 +158,15 @@ def describe(client: SFNClient, arn: str) -> ExecutionSummary | None:
         raise
 
 
+def output(client: SFNClient, arn: str) -> Mapping[str, Any]:
+    """Return what an execution left that has ended well; empty of any other, and where nobody may look."""
+    try:
+        found = json.loads(client.describe_execution(executionArn=arn).get("output") or "{}")
+    except (ClientError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def find(client: SFNClient, said: str, stack: str | None) -> str:
     """Return the ARN of the execution that a person names: by ARN, by name, or by the service that it is the newest of.
 

@@ -120,7 +120,21 @@ def of_llama_server(own: Inference, gpu_layers: int | None) -> dict[str, Any]:
     }
 
 
-def smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int) -> PlannedSmokeTest:
+def streams(request: Request, asked: str, where: str) -> bool:
+    """Tell whether answers to a form of question come as streams: what answers it, and SageMaker, must both do that.
+
+    SageMaker streams from instances alone, and what is no text has no pieces.
+    """
+    answers = asked in {questions.MESSAGES, questions.PROMPT}
+    return where != SERVERLESS and answers and container_streams(request)
+
+
+def container_streams(request: Request) -> bool:
+    """Tell whether what serves the model hands on an answer while it makes it: an archive's own code cannot."""
+    return images.PROFILES[request.container].streams and request.code != images.ARCHIVE_CODE
+
+
+def smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int, where: str) -> PlannedSmokeTest:
     """Return the smoke test that suits what the model is for."""
     test, asked = request.smoke_test, question_form.of(request, model)
     return PlannedSmokeTest(
@@ -130,6 +144,7 @@ def smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int) -> Pl
         max_tokens=test.max_tokens,
         timeout_s=timeout_s,
         embedding_size=model.get("embedding_size") if asked == questions.INPUT else None,
+        streams=streams(request, asked, where),
     )
 
 

@@ -209,7 +209,7 @@ def plan(facts: PlanFacts) -> Plan:
             request.deadline_s,
         ),
         poll=Poll(request.poll_interval_s, request.deadline_s),
-        smoke_test=model_settings.smoke_test(request, facts.model, timeout_s),
+        smoke_test=model_settings.smoke_test(request, facts.model, timeout_s, where),
         consumers=model_settings.consumers(request, facts.model),
         image=holds,
         switch=_switch(request.consumers),
@@ -226,7 +226,7 @@ def plan(facts: PlanFacts) -> Plan:
                     *plan_notes.notes(request, facts.model, facts.today, where),
                     *plan_notes.image_notes(needed),
                     *hosted.notes,
-                    *(needed.warnings if where == SERVERLESS else ()),
+                    *plan_notes.serverless_notes(request, needed, where),
                 ]
             )
         ),

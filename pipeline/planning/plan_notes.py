@@ -11,7 +11,15 @@ from inference.sealift_models import COMPANIONS, DRAFT
 from pipeline import limits
 from pipeline.gguf import purpose, questions
 from pipeline.hosting import SERVERLESS
-from pipeline.planning import artifact_choice, autoscaling, model_settings, question_form, quotas, sizes
+from pipeline.planning import (
+    answer_times,
+    artifact_choice,
+    autoscaling,
+    model_settings,
+    question_form,
+    quotas,
+    sizes,
+)
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
@@ -30,10 +38,11 @@ def notes(request: Request, model: dict[str, Any], today: date, where: str = SER
     inference = model_settings.inference(request, model, where)
     notes = []
     if request.timeout_s > limits.INVOCATION_S.value:
-        calls = "serverless call" if where == SERVERLESS else "call"
+        calls = "serverless call" if where == SERVERLESS else "whole answer"
+        streamed = "" if where == SERVERLESS else f", and a streamed one at {limits.STREAM_S.value} s"
         notes.append(
             f"timeout_s {request.timeout_s} was requested; "
-            f"SageMaker ends every {calls} at {limits.INVOCATION_S.value} s"
+            f"SageMaker ends every {calls} at {limits.INVOCATION_S.value} s{streamed}"
         )
     if request.max_concurrency is None and where == SERVERLESS:
         notes.append(quotas.UNASKED)
@@ -107,6 +116,17 @@ def _pool(request: Request, found: Sequence[Offer]) -> tuple[str, ...]:
 _WITH_SLOTS: Final = [repr(name) for name, profile in images.PROFILES.items() if profile.has_slots]
 
 
+def serverless_notes(request: Request, needed: fit.Fit, where: str) -> tuple[str, ...]:
+    """Return what may not fit into a call on serverless, and what else may go wrong there; nothing of instances."""
+    if where != SERVERLESS:
+        return ()
+    limit_s = min(request.timeout_s, limits.INVOCATION_S.value)
+    return (
+        *answer_times.on_serverless(needed, request.inference.max_tokens, limit_s),
+        *needed.warnings,
+    )
+
+
 def image_notes(needed: fit.Fit) -> tuple[str, ...]:
     """Return what the image costs that holds the model; nothing where none does."""
     stored = artifact_choice.stored_bytes(needed)
@@ -143,16 +163,12 @@ def instance_notes(
         lines.append(f"{offer.name} has no volume: {offer.disk}")
     tokens = request.inference.max_tokens
     limit_s = min(request.timeout_s, limits.INVOCATION_S.value)
-    seconds = instance_choice.answer_s(offer, tokens)
-    if seconds >= limit_s:
-        faster = next((one for one in found[1:] if instance_choice.answer_s(one, tokens) < limit_s), None)
-        instead = f"{faster.name} at ${faster.usd_per_hour:g} an hour answers in time; or " if faster else ""
-        lines.append(
-            f"an answer of max_tokens {tokens} takes about {seconds:.0f} s there, and ends unfinished at {limit_s} s: "
-            f"{instead}set max_tokens to {max(int(limit_s * offer.tokens_per_s), 1)} or less"
-        )
+    if not needed.demand.shape.embeds:
+        streams = model_settings.container_streams(request)
+        lines += answer_times.on_instances(found, tokens, limit_s, streams=streams)
     if request.auto_scaling:
         price = offer.usd_per_hour
+        seconds = instance_choice.answer_s(offer, tokens)
         scaling = autoscaling.measured(request.auto_scaling, slots)
         lines += autoscaling.notes(scaling, usd_per_hour=price, answer_s=seconds, tokens=tokens, slots=slots)
     if settings.download_s + settings.startup_s > request.deadline_s:

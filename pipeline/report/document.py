@@ -186,7 +186,7 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
         else None
     )
     fit = part("the fit", lambda: memory.read(plan), None)
-    talk = part("the smoke test", lambda: transcript.read(results.get("smoke_test")), None)
+    talk = part("the smoke test", lambda: transcript.read(results), None)
     alarms = part("the alarms", lambda: _alarms(results), _NONE)
     serverless = plan.get("hosting", SERVERLESS) == SERVERLESS
     return Document(

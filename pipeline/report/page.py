@@ -20,6 +20,7 @@ from pipeline import __version__
 from pipeline.limits import MiB
 from pipeline.plain import lines
 from pipeline.report.timeline import Loop
+from pipeline.rollout import answer_speed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,7 +61,7 @@ def environment(folder: Path = TEMPLATES) -> Environment:
         auto_reload=False,
     )
     made.globals |= {"css": Markup(css), "policy": policy(css), "version": __version__}  # noqa: S704 - a file of ours
-    filters = (duration, moment, counted, mib, percent, usd, decimal)
+    filters = (duration, moment, counted, mib, percent, usd, decimal, answer_speed.rate)
     made.filters |= {spell.__name__: spell for spell in filters}
     made.tests["folded"] = lambda row: isinstance(row, Loop)
     return made

@@ -8,8 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.rollout import answer_speed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pipeline.rollout.answer_speed import AnswerSpeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Exchange:
     finish_reason: str | None
     seconds: float | None
     """As the caller saw it."""
+    first_token_s: float | None
+    """The same until its first token; None of an answer that came whole."""
     prompt_tokens: int | None
     """Those that were evaluated; what the endpoint had in its cache is not among them."""
     completion_tokens: int | None
@@ -37,8 +43,10 @@ class Transcript:
     """All of them."""
 
     exchanges: tuple[Exchange, ...]
-    warm_seconds: float | None
-    """Of the same question once more for one token; the container was up and the prompt known."""
+    speed: AnswerSpeed | None
+    """Of one more answer, when the container was up; None where it was not measured."""
+    planned_tokens_per_s: float | None = None
+    """What the plan computed for its instance type; None on serverless."""
 
     @property
     def first_seconds(self) -> float | None:
@@ -67,13 +75,13 @@ class Transcript:
         return None
 
 
-def read(tested: Mapping[str, Any] | None) -> Transcript | None:
-    """Return the transcript of SmokeTest's result; None when there is none."""
+def read(results: Mapping[str, Any]) -> Transcript | None:
+    """Return the transcript of SmokeTest's result, beside what the plan computed; None when there is none."""
+    tested = results.get("smoke_test")
     if not isinstance(tested, dict) or not tested.get("transcript"):
         return None
-    warm = tested.get("warm")
-    seconds = _number(warm.get("seconds")) if isinstance(warm, dict) else None
-    return Transcript(tuple(_exchange(one) for one in tested["transcript"]), seconds)
+    exchanges = tuple(_exchange(one) for one in tested["transcript"])
+    return Transcript(exchanges, answer_speed.read(tested), answer_speed.computed(results))
 
 
 def _exchange(one: Mapping[str, Any]) -> Exchange:
@@ -86,6 +94,7 @@ def _exchange(one: Mapping[str, Any]) -> Exchange:
         answer=str(one.get("answer", "")),
         finish_reason=one.get("finish_reason"),
         seconds=_number(one.get("seconds")),
+        first_token_s=_number(one.get("first_token_s")),
         prompt_tokens=_count(said.get("prompt_n")),
         completion_tokens=_count(one.get("completion_tokens")),
         model_seconds=model,

@@ -99,14 +99,21 @@ def parse(body: bytes | str) -> Answer:
         text = choice["message"]["content"] if "message" in choice else choice["text"]
         if not isinstance(text, str):
             raise TypeError(f"the answer's text is {type(text).__name__}")
-    usage, reason = document.get("usage"), choice.get("finish_reason")
-    # Servers differ in what they put beside the text; what is not as it should be counts as not told.
+    usage = document.get("usage")
     tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return told(text, tokens, choice.get("finish_reason"), document.get("timings"))
+
+
+def told(text: str, tokens: Any, reason: Any, reported: Any) -> Answer:
+    """Return an answer by what a server put beside its text, in which servers differ.
+
+    What is not as it should be counts as not told.
+    """
     return Answer(
         text,
         tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and abs(tokens) < _MOST else None,
         payload.cut(reason, 100) if isinstance(reason, str) else None,
-        timings(document.get("timings")),
+        timings(reported),
     )
 
 

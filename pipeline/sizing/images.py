@@ -106,6 +106,8 @@ class Profile:
     """The setting n_threads that means "as many as there are CPUs"; None where that is the image's own default."""
     context_of_all_slots: bool = False
     """Whether the image's variable for n_ctx is of all slots together, and not of each."""
+    streams: bool = False
+    """Whether it hands on an answer while it makes it."""
     serves_metrics: bool = False
     """Whether the image answers `/metrics` on its port in Prometheus' format."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -251,6 +253,7 @@ LLAMA_CPP: Final = Profile(
     companions=True,
     options="SM_LLAMA_CPP_",
     context_of_all_slots=True,
+    streams=True,
     serves_metrics=True,
     environment={
         # One request at a time unless a plan says more: by default llama-server has four slots, which share one
@@ -284,6 +287,7 @@ CUSTOM: Final = Profile(
     companions=True,
     all_threads=64,
     log_form=sealift_log.IN_JSON,
+    streams=True,
     serves_metrics=True,
     environment=_CHECKPOINTS,
     limits=("the image must lie in a registry of the endpoint's own account and region",),

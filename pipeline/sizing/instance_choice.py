@@ -243,6 +243,11 @@ def settings(needed: Fit) -> Settings:
     )
 
 
+def tokens_per_s(needed: Fit, instance: Instance) -> float:
+    """Return how fast answers come on a type, whether it holds the model or not."""
+    return _offer(needed, instance).tokens_per_s
+
+
 def answer_s(offer: Offer, tokens: int) -> float:
     """Return the seconds that an answer of so many tokens takes, without the reading of the prompt."""
     return tokens / offer.tokens_per_s

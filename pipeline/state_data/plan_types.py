@@ -180,6 +180,8 @@ class PlannedSmokeTest(SmokeTest):
     timeout_s: int
     embedding_size: int | None = unsaid(None)
     """Numbers of an embedding; None of a model that makes none."""
+    streams: bool = unsaid(False)
+    """Whether the answers are asked for as streams."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,11 @@ def line(text: str, mark: str) -> dict[str, Any]:
 
 def test_a_deployment_becomes_its_answer_and_its_checklist() -> None:
     """Each line once, as it stood last."""
-    tested = {"transcript": [{"prompt": "p", "answer": "Cargo."}, {"prompt": "q", "answer": "no"}]}
+    tested: dict[str, Any] = {
+        "transcript": [{"prompt": "p", "answer": "Cargo."}, {"prompt": "q", "answer": "no"}]
+    }
+    speed = {"seconds": 2.0, "first_token_s": 0.25, "tokens": 32, "tokens_per_s": 14.5}
+    tested["speed"] = speed
     summary = {"type": "summary", "endpoint_name": "demo-1", "smoke_test": tested, "seconds": 4.5}
     lines = (line("a", "running"), line("b", "skipped"), line("a", "done"))
 
@@ -40,6 +44,7 @@ def test_a_deployment_becomes_its_answer_and_its_checklist() -> None:
 
     assert (str(found), found.endpoint_name, found.seconds) == ("Cargo.", "demo-1", 4.5)
     assert [(one.line, one.mark) for one in found.checklist] == [("a", "done"), ("b", "skipped")]
+    assert (found.first_token_s, found.tokens_per_s) == (0.25, 14.5)
     assert (found.notes, found.execution_arn, found.service) == (("new",), "arn:x", SERVICE)
 
 
@@ -48,6 +53,7 @@ def test_what_was_not_followed_has_no_answer() -> None:
     found = made({**BEGUN, "status": "RUNNING"})
 
     assert (found.endpoint_name, found.answer, found.checklist) == (None, None, ())
+    assert (found.first_token_s, found.tokens_per_s) == (None, None)
     assert str(found) == "demo is being deployed by arn:x"
 
 

@@ -67,6 +67,8 @@ class Kind:
     """What each service calls it."""
     lasting: bool = False
     """Whether it strikes for ever, once it has struck."""
+    streams: bool = False
+    """Whether it comes in the middle of a streamed answer, and so to no other call."""
 
     def code(self, service: str) -> str:
         """Return a service's own error code for it."""
@@ -86,6 +88,8 @@ KINDS = {
         Kind("killed before", {DEFAULT: Accident.KILLED_BEFORE.value}),
         Kind(KILLED_AFTER, {DEFAULT: Accident.KILLED_AFTER.value}),
         Kind("timed out", {DEFAULT: Accident.TIMED_OUT.value}),
+        Kind("broken off", {DEFAULT: "ModelStreamError"}, streams=True),
+        Kind("5xx in a stream", {DEFAULT: "InternalStreamFailure"}, streams=True),
     )
 }
 
@@ -98,6 +102,11 @@ class Step:
     service: str
     operation: str
     nth: int
+
+    @property
+    def streams(self) -> bool:
+        """Whether its answer comes piece by piece."""
+        return self.operation.endswith("WithResponseStream")
 
     @property
     def reads(self) -> bool:
@@ -182,7 +191,12 @@ def matrix(
 
 
 def _differs(step: Step, kind: str) -> bool:
-    """Return whether a fault is another one than those before it: a reader killed before or after it read is one."""
+    """Return whether a fault is another one than those before it: a reader killed before or after it read is one.
+
+    What breaks a stream meets none but streams.
+    """
+    if KINDS[kind].streams:
+        return step.streams
     return kind != KILLED_AFTER or not step.reads
 
 

@@ -157,6 +157,7 @@ SCENARIOS = {
         Scenario("retire", {"keep_previous": 0}),
         Scenario("in place", {"strategy": "in_place"}),
         Scenario("on instances", {"hosting": "instance"}, thinned=True),
+        Scenario("streamed", {"hosting": "instance", "container": "llama-cpp"}),
         Scenario("on instances, in place", {"hosting": "instance", "strategy": "in_place"}, thinned=True),
         Scenario("on instances, wrong answer", {"hosting": "instance"}, thinned=True, wrong=True),
         Scenario(
@@ -294,14 +295,19 @@ class Stub:
         return ContainerCondition.RUNNING
 
     def call(self, call: ContainerCall, timeout_s: float) -> ContainerAnswer:
-        """Answer in OpenAI's form."""
-        del call, timeout_s
+        """Answer in OpenAI's form, whole or in two events."""
+        del timeout_s
+        usage = {"prompt_tokens": 3, "completion_tokens": 6, "total_tokens": 9}
+        if call.streams:
+            said = {"choices": [{"index": 0, "delta": {"content": self._answer()}}]}
+            end = {"choices": [], "usage": usage}
+            body = "".join(f"data: {json.dumps(one)}\n\n" for one in (said, end)) + "data: [DONE]\n\n"
+            return ContainerAnswer(200, body.encode(), "text/event-stream")
         choice = {
             "index": 0,
             "finish_reason": "stop",
             "message": {"role": "assistant", "content": self._answer()},
         }
-        usage = {"prompt_tokens": 3, "completion_tokens": 6, "total_tokens": 9}
         body = {"object": "chat.completion", "choices": [choice], "usage": usage}
         return ContainerAnswer(200, json.dumps(body).encode(), "application/json")
 

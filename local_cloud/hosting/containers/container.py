@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from local_cloud.hosting.platform.lifecycle import ContainerCondition
     from local_cloud.hosting.platform.resources import Deployment
 
@@ -26,6 +28,18 @@ class ContainerCall:
     content_type: str | None = None
     accept: str | None = None
     custom_attributes: str | None = None
+    streams: bool = False
+    """Whether the answer is handed on as it comes."""
+
+
+class Pieces(Protocol):
+    """The body of an answer that is still coming; whoever has it closes it, and so ends the answer."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the bytes as they come; raise CallTimedOutError or CallBrokenError."""
+
+    def close(self) -> None:
+        """Let go of the answer, wherever it is; more than once does nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,8 @@ class ContainerAnswer:
     body: bytes
     content_type: str | None = None
     custom_attributes: str | None = None
+    pieces: Pieces | None = None
+    """The body where it is handed on as it comes; None where `body` has all of it."""
 
 
 class CallTimedOutError(Exception):

@@ -21,7 +21,7 @@ from local_cloud.hosting.containers.container import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from local_cloud.hosting.containers.container import ContainerCall
 
@@ -54,7 +54,7 @@ class HttpExchange:
             _CUSTOM_ATTRIBUTES: call.custom_attributes,
         }
         headers = {name: value for name, value in offered.items() if value is not None}
-        return self._exchange("POST", "/invocations", call.body, headers, timeout_s)
+        return self._exchange("POST", "/invocations", call.body, headers, timeout_s, streams=call.streams)
 
     def invoke_of(
         self, process: subprocess.Popen[bytes], call: ContainerCall, timeout_s: float
@@ -69,29 +69,33 @@ class HttpExchange:
             raise
 
     def _exchange(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        *,
+        streams: bool = False,
     ) -> ContainerAnswer:
         deadline = time.monotonic() + timeout_s
         connection = http.client.HTTPConnection("127.0.0.1")
-        try:
+        with contextlib.ExitStack() as opened, _told():
+            opened.callback(connection.close)
             # Kept, since the connection lets go of it when the server announces to close.
             sock = connection.sock = self._connect(timeout_s)
             connection.request(method, path, body, dict(headers))
             _narrow(sock, deadline)
-            with connection.getresponse() as response:
-                content = self._read(response, sock, deadline)
-        except TimeoutError as error:
-            raise CallTimedOutError from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise CallBrokenError(str(error)) from error
-        finally:
-            connection.close()
-        return ContainerAnswer(
-            status=response.status,
-            body=content,
-            content_type=response.getheader("Content-Type"),
-            custom_attributes=response.getheader(_CUSTOM_ATTRIBUTES),
-        )
+            response = opened.enter_context(connection.getresponse())
+            coming = streams and response.status == http.client.OK
+            content = b"" if coming else self._read(response, sock, deadline)
+            return ContainerAnswer(
+                status=response.status,
+                body=content,
+                content_type=response.getheader("Content-Type"),
+                custom_attributes=response.getheader(_CUSTOM_ATTRIBUTES),
+                pieces=_Coming(opened.pop_all(), response, sock, deadline) if coming else None,
+            )
 
     def _read(self, response: http.client.HTTPResponse, sock: socket.socket, deadline: float) -> bytes:
         content = bytearray()
@@ -103,6 +107,47 @@ class HttpExchange:
         if response.length:
             raise http.client.IncompleteRead(bytes(content), response.length)
         return bytes(content)
+
+
+class _Coming:
+    """The body of an answer as it comes, and the connection that it comes on."""
+
+    def __init__(
+        self,
+        opened: contextlib.ExitStack,
+        response: http.client.HTTPResponse,
+        sock: socket.socket,
+        deadline: float,
+    ) -> None:
+        self._opened = opened
+        self._response = response
+        self._sock = sock
+        self._deadline = deadline
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the bytes as they come; raise CallTimedOutError or CallBrokenError."""
+        with self._opened, _told():
+            _narrow(self._sock, self._deadline)
+            while chunk := self._response.read1(64 * 1024):
+                yield chunk
+                _narrow(self._sock, self._deadline)
+            if self._response.length:
+                raise http.client.IncompleteRead(b"", self._response.length)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._opened.close()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Raise what goes wrong with a connection in the block as a caller of a container knows it."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise CallTimedOutError from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise CallBrokenError(str(error)) from error
 
 
 def _narrow(sock: socket.socket, deadline: float) -> None:

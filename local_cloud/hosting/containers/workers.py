@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from local_cloud.hosting.containers.container import (
@@ -31,7 +32,15 @@ from local_cloud.hosting.platform.refusals import AwsError
 from local_cloud.hosting.platform.resources import Capacity
 
 if TYPE_CHECKING:
-    from local_cloud.hosting.containers.container import Container, ContainerAnswer, ContainerCall, Launch
+    from collections.abc import Callable, Iterator
+
+    from local_cloud.hosting.containers.container import (
+        Container,
+        ContainerAnswer,
+        ContainerCall,
+        Launch,
+        Pieces,
+    )
     from local_cloud.hosting.platform.resources import (
         AwsAccount,
         Deployment,
@@ -111,10 +120,25 @@ class Worker:
         self, call: ContainerCall, *, streams: bool = False, verbatim: bool = False
     ) -> ContainerAnswer:
         """Return the container's answer, if it is a success or wanted as it is; raise the runtime's error otherwise."""
-        settings = self._settings
         container = self._admit()
+        with contextlib.ExitStack() as admitted:
+            admitted.callback(self._leave)
+            answer = self._call(container, call, streams=streams)
+            if answer.pieces is not None:
+                # It counts as a call until its end.
+                coming = _OnItsWay(
+                    answer.pieces, ended=admitted.pop_all().close, broken=lambda: self._broken(container)
+                )
+                return replace(answer, pieces=coming)
+        if verbatim or 200 <= answer.status < 300:
+            return answer
+        side = "client" if 400 <= answer.status < 500 else "server"
+        raise self._model_error(side, answer.status, "primary", answer.body.decode("utf-8", "replace"))
+
+    def _call(self, container: Container, call: ContainerCall, *, streams: bool) -> ContainerAnswer:
+        settings = self._settings
         try:
-            answer = container.call(
+            return container.call(
                 call, settings.streaming_timeout_s if streams else settings.invocation_timeout_s
             )
         except CallTimedOutError as error:
@@ -124,13 +148,10 @@ class Worker:
             raise self._model_error("server", 0, "primary", message) from error
         except CallBrokenError as error:
             raise self._broken(container) from error
-        finally:
-            with self._lock:
-                self._in_flight -= 1
-        if verbatim or 200 <= answer.status < 300:
-            return answer
-        side = "client" if 400 <= answer.status < 500 else "server"
-        raise self._model_error(side, answer.status, "primary", answer.body.decode("utf-8", "replace"))
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._in_flight -= 1
 
     def resize(self, max_concurrency: int) -> None:
         """Allow so many calls at once from now on."""
@@ -267,3 +288,33 @@ class Worker:
                 "LogStreamArn": self._account.log_group_arn(self._name),
             },
         )
+
+
+class _OnItsWay:
+    """An answer that is handed on as it comes; what goes wrong with it is told in its middle."""
+
+    def __init__(self, pieces: Pieces, *, ended: Callable[[], None], broken: Callable[[], AwsError]) -> None:
+        self._pieces = pieces
+        self._ended = ended
+        self._broken = broken
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the bytes as they come; raise AwsError."""
+        try:
+            yield from self._pieces
+        except CallTimedOutError as error:
+            raise _stream_error("ModelInvocationTimeExceeded", texts.invocation_timed_out()) from error
+        except CallBrokenError as error:
+            raise _stream_error("StreamBroken", self._broken().message) from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the answer."""
+        self._pieces.close()
+        self._ended()
+
+
+def _stream_error(code: str, message: str | None) -> AwsError:
+    """Return what an answer ends with in its middle; `code` is one of the two that botocore's service model has."""
+    return AwsError("ModelStreamError", message, 424, {"ErrorCode": code})

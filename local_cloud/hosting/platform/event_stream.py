@@ -6,9 +6,12 @@ amazon-eventstream: lengths, CRC-32 of both, headers, payload, CRC-32 of all.
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+
+from local_cloud.hosting.platform.refusals import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +36,75 @@ def message(headers: dict[str, str], payload: bytes) -> bytes:
     prelude = struct.pack("!II", 16 + len(named) + len(payload), len(named))
     framed = prelude + struct.pack("!I", zlib.crc32(prelude)) + named + payload
     return framed + struct.pack("!I", zlib.crc32(framed))
+
+
+def failure(error: AwsError) -> bytes:
+    """Return the message by which a stream ends in its middle; the shapes are botocore's (`ResponseStream`)."""
+    headers = {
+        ":exception-type": error.code,
+        ":content-type": "application/json",
+        ":message-type": "exception",
+    }
+    return message(headers, json.dumps({"Message": error.message, **error.fields}).encode())
+
+
+class Source(Protocol):
+    """The bytes of an answer as they come."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield them; raise AwsError."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Whole:
+    """An answer that is there."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield all of it."""
+        yield self._body
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Framed:
+    """An answer in AWS's framing, while it comes.
+
+    Args:
+        source: its bytes.
+        ends: with what it is to end once its first bytes were there; None for as it ends by itself.
+    """
+
+    def __init__(self, source: Source, ends: AwsError | None = None) -> None:
+        self._source = source
+        self._ends = ends
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield messages."""
+        try:
+            for piece in self._source:
+                yield from parts(piece)
+                if self._ends is not None:
+                    break
+            if self._ends is not None:
+                raise self._ends
+        except AwsError as error:
+            yield failure(error)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End it."""
+        self._source.close()
+
+    def ended_by(self, error: AwsError) -> Framed:
+        """Return it as it is when it breaks in its middle."""
+        return Framed(self._source, error)
 
 
 def parts(body: bytes) -> Iterator[bytes]:

@@ -385,7 +385,7 @@ def decide(
     said = plan_notes.notes(request, model, today, choice.hosting)
     said += plan_notes.image_notes(choice.needed)
     said += plan_notes.instance_notes(request, choice.needed, choice.offers)
-    said += choice.needed.warnings if choice.hosting == SERVERLESS else ()
+    said += plan_notes.serverless_notes(request, choice.needed, choice.hosting)
     return PlanShown(report, request, choice, (*notes, *said), needs, set_aside)
 
 

@@ -19,6 +19,7 @@ from pipeline import json_codec, naming, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
+from pipeline.client import smoke_test
 from pipeline.errors import (
     ConsumerBusy,
     ConsumerMoved,
@@ -36,7 +37,6 @@ from pipeline.rollout import (
     endpoint_usage,
     release_store,
     releases,
-    smoke_test,
 )
 from pipeline.state_data.plan_types import PlannedSmokeTest
 from pipeline.state_data.request_types import Expectation
@@ -239,11 +239,11 @@ def _value(who: Consumer, clients: Clients, *, alone: bool) -> str:
 
 def _test(before: Release, clients: Clients) -> tuple[PlannedSmokeTest, str]:
     """Return the smoke test that the deployment has passed, and whose it is."""
+    left = executions.output(clients.stepfunctions, before.execution)
     try:
-        output = clients.stepfunctions.describe_execution(executionArn=before.execution).get("output")
-        stored = json.loads(output or "{}")["plan_deployment"]["smoke_test"]
+        stored = left["plan_deployment"]["smoke_test"]
         return json_codec.decode(PlannedSmokeTest, stored), "its own smoke test"
-    except (ClientError, KeyError, ValueError):
+    except (KeyError, ValueError):
         return DEFAULT_TEST, "a plain question: its execution is not known any more"
 
 

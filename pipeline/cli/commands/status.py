@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pipeline import settings
@@ -21,13 +22,14 @@ from pipeline.limits import MiB
 from pipeline.operations import executions, price_list, service_status
 from pipeline.operations.service_status import Role
 from pipeline.planning import alarms
-from pipeline.rollout import own_image
+from pipeline.rollout import answer_speed, own_image
+from pipeline.rollout.answer_speed import SpeedComparison
 from pipeline.sizing import images
 from pipeline.stack import change_sets
 from pipeline.time_format import span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pipeline.cli.options import StatusOptions
     from pipeline.client.ways_in import WaysIn
@@ -47,12 +49,13 @@ def status(arguments: StatusOptions) -> int:
         prices = price_list.known(settings.cache(), settings.region())
         found = service_status.overview(clients, stack=arguments.stack, service=arguments.only, prices=prices)
     ways = _ways_in(clients, arguments.only, arguments.stack) if arguments.only and found else None
+    speeds = _speeds(clients, found) if arguments.only else {}
     image = None if arguments.stack is None or arguments.only else _image(clients, arguments.stack)
     services, now = found.services, datetime.now(UTC)
     if arguments.json:
         paid = service_status.cost(services)
         shown: dict[str, Any] = {
-            "services": [document(one, now) for one in services],
+            "services": [document(one, now, speeds) for one in services],
             "usd_per_hour": paid.usd_per_hour if paid else 0.0,
             "image": image and {"tag": image.tag, "digest": image.digest, "repository": image.repository},
             "unseen": list(found.unseen),
@@ -61,7 +64,7 @@ def status(arguments: StatusOptions) -> int:
             shown["ways_in"] = ways and asdict(ways)
         print(json.dumps(shown, indent=2))
     else:
-        for line in lines(services, now):
+        for line in lines(services, now, speeds):
             screen.say(line)
         for line in _told(ways) if ways else ():
             screen.say(line)
@@ -110,6 +113,18 @@ def _ways_in(clients: Clients, service: str, stack: str | None) -> WaysIn | None
     )
 
 
+def _speeds(clients: Clients, found: Iterable[Service]) -> dict[str, SpeedComparison]:
+    """Return how fast the smoke tests of those that are told of in full were answered, by endpoint."""
+    speeds = {}
+    for one in (each for service in found for each in service.deployments if each.role in FULL):
+        left = executions.output(
+            clients.stepfunctions, one.release.execution if one.release else one.endpoint.execution
+        )
+        if speed := answer_speed.read(left.get("smoke_test")):
+            speeds[one.endpoint.name] = SpeedComparison(speed, answer_speed.computed(left))
+    return speeds
+
+
 def _told(ways: WaysIn) -> Iterator[str]:
     if ways.ask:
         yield f"  {'ask it':<11}{ways.ask}"
@@ -125,12 +140,16 @@ def nothing(service: str | None, stack: str | None) -> str:
     return f"nothing is deployed{whose}; upload an archive as models/<service>/model.tar.gz"
 
 
-def lines(services: Sequence[Service], now: datetime) -> Iterator[str]:
-    """Yield what a person reads."""
+def lines(
+    services: Sequence[Service], now: datetime, speeds: Mapping[str, SpeedComparison] = MappingProxyType({})
+) -> Iterator[str]:
+    """Yield what a person reads; `speeds` is by endpoint."""
     for service in services:
         yield service.name
         for one in service.deployments:
             yield from _deployment(one, now)
+            if tested := speeds.get(one.endpoint.name):
+                yield f"  {'':<11}speed {tested}"
         for call in service.calls:
             whose = f" (of service {call.other})" if call.other else ""
             came = (call.endpoint and call.endpoint + whose) or (
@@ -184,8 +203,10 @@ def _deployment(one: DeploymentStatus, now: datetime) -> Iterator[str]:
             yield f"  {'':<11}ALARM {alarm.name}: {alarm.reason or 'no reason told'}"
 
 
-def document(service: Service, now: datetime) -> dict[str, Any]:
-    """Return a service for machines."""
+def document(
+    service: Service, now: datetime, speeds: Mapping[str, SpeedComparison] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return a service for machines; `speeds` is by endpoint."""
     return {
         "service": service.name,
         "well": service.well,
@@ -219,6 +240,7 @@ def document(service: Service, now: datetime) -> dict[str, Any]:
                 }
                 if one.archive
                 else None,
+                "speed": tested.to_json() if (tested := speeds.get(one.endpoint.name)) else None,
                 "alarms": [
                     {"name": alarm.name, "state": alarm.state, "reason": alarm.reason} for alarm in one.alarms
                 ],

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import pytest
+from botocore.eventstream import ChecksumMismatch
 from botocore.exceptions import (
     ClientError,
     ConfigParseError,
@@ -26,6 +27,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
+from urllib3.exceptions import ProtocolError
 
 from pipeline import errors, payload
 from pipeline.aws import lambda_handler, sdk_errors, service_errors
@@ -163,6 +165,8 @@ def test_no_answer_is_an_outage(error: Exception) -> None:
             id="no DNS",
         ),
         pytest.param(FlexibleChecksumError(error_msg="x"), ServiceUnavailable, "that is whole", id="damaged"),
+        pytest.param(ProtocolError("x"), ServiceUnavailable, "that is whole: x", id="a stream that is cut"),
+        pytest.param(ChecksumMismatch(1, 2), ServiceUnavailable, "that is whole", id="a damaged stream"),
         pytest.param(NoCredentialsError(), AccessDenied, "log in again", id="no credentials"),
         pytest.param(UnauthorizedSSOTokenError(), AccessDenied, "log in again", id="logged out"),
         pytest.param(

@@ -70,6 +70,14 @@ def test_an_execution_is_found_by_arn_name_or_service(clients: Clients) -> None:
     assert executions.find(clients.stepfunctions, "harbour", "sealift") == first
 
 
+def test_an_execution_leaves_its_output_when_it_has_ended_well(clients: Clients) -> None:
+    """One that is not known, or runs, leaves nothing; so nobody who looks fails for it."""
+    known = start(clients, "sealift-deployment", "harbour-1", "harbour")
+
+    assert isinstance(executions.output(clients.stepfunctions, known), dict)
+    assert executions.output(clients.stepfunctions, f"{known}-2") == {}
+
+
 @pytest.mark.parametrize(
     "said",
     ["nobody", "arn:aws:states:us-east-1:123456789012:execution:sealift-deployment:nobody"],

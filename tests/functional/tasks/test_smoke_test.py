@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,8 +63,9 @@ def test_a_good_answer_is_written_down(do: Task, script: Script, streamed: Bodie
     """Question and answer are the evidence; the question is OpenAI's, at temperature 0."""
     said = completion("Heavy cargo.")
     question = {"messages": [{"role": "user", "content": "What?"}], "max_tokens": 8, "temperature": 0}
-    for tokens in (8, 1):
-        answer_to(script, {**question, "max_tokens": tokens}, streamed(said))
+    again = {**question, "messages": [{"role": "user", "content": "Once more: What?"}]}
+    for one in (question, again):
+        answer_to(script, one, streamed(said))
 
     tested = ask(do, script)
     (line,) = tested["transcript"]
@@ -74,11 +76,17 @@ def test_a_good_answer_is_written_down(do: Task, script: Script, streamed: Bodie
         "answer": "Heavy cargo.",
         "completion_tokens": 3,
         "finish_reason": "stop",
+        "first_token_s": None,
         "bytes_in": len(json.dumps(question)),
         "bytes_out": len(said),
         "timings": {"predicted_per_second": 20.5},
     }
-    assert tested["warm"]["seconds"] >= 0
+    speed = tested["speed"]
+    assert speed.pop("seconds") >= 0
+    assert speed == {"first_token_s": None, "tokens": 3, "tokens_per_s": 20.5}
+    assert re.fullmatch(
+        r"measured warm with one caller: \d\.\d\d s for an answer, 20.5 tokens/s", tested["told"]
+    )
 
 
 def listed(*vectors: list[float]) -> bytes:
@@ -90,13 +98,13 @@ def test_a_base_model_is_asked_to_go_on_with_a_text(do: Task, script: Script, st
     """Sampled, since the likeliest words of a base model run in circles; its answer is a text, not a message."""
     said = json.dumps({"choices": [{"text": " cargo of tin."}], "usage": {"completion_tokens": 4}}).encode()
     question = {"prompt": "What?", "max_tokens": 8, "temperature": 0.8, "top_p": 0.95, "seed": 1}
-    for tokens in (8, 1):
-        answer_to(script, {**question, "max_tokens": tokens}, streamed(said))
+    for asked in ("What?", "Once more: What?"):
+        answer_to(script, {**question, "prompt": asked}, streamed(said))
 
     tested = ask(do, script, ask_with="prompt")
 
     assert [line["answer"] for line in tested["transcript"]] == [" cargo of tin."]
-    assert tested["warm"] is not None
+    assert tested["speed"]["tokens"] == 4
 
 
 def test_a_base_model_that_says_nothing_fails(do: Task, script: Script, streamed: Bodies) -> None:
@@ -111,8 +119,8 @@ def test_a_base_model_that_says_nothing_fails(do: Task, script: Script, streamed
 def test_a_model_for_embeddings_is_asked_for_them(do: Task, script: Script, streamed: Bodies) -> None:
     """The text beside one that has nothing to do with it; what stands in the transcript is readable."""
     said = listed([0.6, 0.8], [0.8, 0.6])
-    for _ in range(2):
-        answer_to(script, {"input": ["What?", questions.OTHER]}, streamed(said))
+    for asked in ("What?", "Once more: What?"):
+        answer_to(script, {"input": [asked, questions.OTHER]}, streamed(said))
 
     (line,) = ask(do, script, ask_with="input", embedding_size=2)["transcript"]
 
@@ -124,8 +132,8 @@ def test_a_reranker_is_asked_to_rank(do: Task, script: Script, streamed: Bodies)
     """The query is one of two documents; a transcript shows both scores."""
     results = [{"index": 1, "relevance_score": -1.5}, {"index": 0, "relevance_score": 2.25}]
     said = json.dumps({"results": results}).encode()
-    for _ in range(2):
-        answer_to(script, {"query": "What?", "documents": ["What?", questions.OTHER]}, streamed(said))
+    for asked in ("What?", "Once more: What?"):
+        answer_to(script, {"query": asked, "documents": [asked, questions.OTHER]}, streamed(said))
 
     (line,) = ask(do, script, ask_with="query")["transcript"]
 
@@ -153,7 +161,7 @@ def test_embeddings_of_a_broken_model_fail(
     assert (failure.value.given == embeddings.BROKEN) == (b"embedding" in said)
 
 
-def test_a_warm_call_that_fails_is_no_failure(do: Task, script: Script, streamed: Bodies) -> None:
+def test_a_measurement_that_fails_is_no_failure(do: Task, script: Script, streamed: Bodies) -> None:
     """It is only measured, once all answers were as expected; then it was not."""
     script.answers("sagemaker_runtime", "invoke_endpoint", {"Body": streamed(completion("Cargo."))})
     script.refuses("sagemaker_runtime", "invoke_endpoint", "ModelError", "the process exited", status=424)
@@ -161,7 +169,7 @@ def test_a_warm_call_that_fails_is_no_failure(do: Task, script: Script, streamed
     tested = ask(do, script)
 
     assert len(tested["transcript"]) == 1
-    assert tested["warm"] is None
+    assert (tested["speed"], tested["told"]) == (None, "how fast it answers was not measured")
 
 
 def test_every_prompt_is_asked_until_one_fails(do: Task, script: Script, streamed: Bodies) -> None:

@@ -26,6 +26,7 @@ SUMMARY = {
     "asked",
     "answer",
     "answer_seconds",
+    "speed",
     "called_by",
     "earlier_deployments",
     "notes",
@@ -75,6 +76,12 @@ def test_a_person_sees_what_serves_what_was_tried_and_what_was_said(
     assert (deployment["image"]["container"], deployment["image"]["newer"]) == ("pytorch", None)
     assert len(deployment["alarms"]) == 5
     assert [one["calls"] for one in service["consumers"]] == [endpoint]
+    assert deployment["speed"] is None  # of a service that is asked for by name alone
+
+    _, document = sealift("status", "lookout")
+    speed = document["services"][0]["deployments"][0]["speed"]
+    assert speed == {**output["smoke_test"]["speed"], "planned_tokens_per_s": None}
+    assert speed["tokens_per_s"] > 0
 
     status, document = sealift("history")
     rows = {one["service"]: one for one in document["executions"]}

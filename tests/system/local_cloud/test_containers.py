@@ -120,10 +120,15 @@ QUESTION = {"messages": [{"role": "user", "content": "What?"}], "max_tokens": 32
 
 
 def _streaming(deployments: Deployments, archive: Path, fields: dict[str, Any]) -> tuple[Any, dict[str, str]]:
-    """Deploy on an instance, see that a stream comes whole; return the runtime's client, and how to ask."""
+    """Deploy on an instance, see that it streams; return the runtime's client, and how to ask."""
     del fields["max_concurrency"]  # serverless endpoints' alone
     ended = deployments.upload(archive, "harbour", fields)
     assert ended.status == "SUCCEEDED", ended.cause
+    tested = ended.results["smoke_test"]
+    for one in (tested["transcript"][0], tested["speed"]):
+        assert 0 < one["first_token_s"] <= one["seconds"]
+    assert tested["speed"]["tokens_per_s"] > 0
+    assert "first token after" in ended.results["summary"]["speed"]
     runtime = deployments.cloud.clients.sagemaker_runtime
     asked = {
         "EndpointName": ended.results["plan_deployment"]["names"]["endpoint"],

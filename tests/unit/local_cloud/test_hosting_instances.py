@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
 
 from local_cloud.hosting import AwsError, HostingSettings, Quotas
-from local_cloud.hosting.containers.container import ContainerAnswer
+from local_cloud.hosting.containers.container import CallBrokenError, CallTimedOutError, ContainerAnswer
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from local_cloud.hosting.runtime import InvocationRequest
 from tests.unit.local_cloud.test_hosting_service import ARN, World, capacity, config_request, model_request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from local_cloud.hosting import InvocationResponse
     from tests.unit.local_cloud.test_hosting_service import FakeContainer
 
@@ -278,12 +281,84 @@ def test_a_response_stream_is_for_instances(world: World) -> None:
 
     response = _asked(world, "invocations-response-stream", Accept="text/event-stream")
     reader = EventStreamBuffer()
-    reader.add_data(response.body)
+    reader.add_data(b"".join(response.stream or ()))
 
     assert [event.payload for event in reader] == [b"echo in"]
     assert response.headers["Content-Type"] == "application/vnd.amazon.eventstream"
     assert response.headers["X-Amzn-SageMaker-Content-Type"] == "text/plain"
     assert container.timeouts == [480.0]
+
+
+class Coming:
+    """The body of an answer that is still coming, and ends as it is told."""
+
+    def __init__(self, *said: bytes | Exception) -> None:
+        self._said = said
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield it."""
+        for one in self._said:
+            if isinstance(one, Exception):
+                raise one
+            yield one
+
+    def close(self) -> None:
+        """Count it."""
+        self.closed += 1
+
+
+def _messages(response: InvocationResponse) -> list[Any]:
+    reader = EventStreamBuffer()
+    reader.add_data(b"".join(response.stream or ()))
+    return list(reader)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        pytest.param(
+            CallTimedOutError(), "ModelInvocationTimeExceeded", "invocation timed out", id="too long"
+        ),
+        pytest.param(CallBrokenError(), "StreamBroken", "could not get a response", id="hung up"),
+    ],
+)
+def test_a_stream_tells_in_its_middle_what_breaks_it(
+    world: World, error: Exception, code: str, told: str
+) -> None:
+    """By the error that the service model has for it, with one of its codes."""
+    coming = Coming(b"one", error)
+    serve(world).behaviour = lambda _call: ContainerAnswer(200, b"", "text/event-stream", pieces=coming)
+
+    first, last = _messages(_asked(world, "invocations-response-stream"))
+
+    assert first.payload == b"one"
+    assert (last.headers[":message-type"], last.headers[":exception-type"]) == (
+        "exception",
+        "ModelStreamError",
+    )
+    said = json.loads(last.payload)
+    assert said["ErrorCode"] == code
+    assert told in said["Message"]
+    assert coming.closed
+
+
+def test_a_stream_is_a_call_until_its_end(world: World) -> None:
+    """Its container is not taken away before, and not kept by one that nobody reads to the end."""
+    coming = [Coming(b"one"), Coming(b"one")]
+    answers = iter(coming)
+    serve(world).behaviour = lambda call: ContainerAnswer(200, b"", None, pieces=next(answers))
+    (worker,) = [world.hosting._fleet.serving("e")[1]]
+
+    read, left = (_asked(world, "invocations-response-stream") for _ in range(2))
+    assert worker._busy()
+    _messages(read)
+    assert worker._busy()
+    assert left.stream is not None
+    left.stream.close()
+    left.stream.close()
+    assert not worker._busy()
+    assert worker._in_flight == 0
 
 
 def test_serverless_refuses_a_response_stream() -> None:

@@ -35,6 +35,18 @@ SAID = (
         id="an embedding that is none",
     ),
     pytest.param(
+        "endpoint 'x' answered 'Hello.' and broke off in its middle: An error occurred while streaming the response "
+        "body.",
+        "AnswerBrokenOff",
+        id="a stream that AWS ends",
+    ),
+    pytest.param(
+        "endpoint 'x' answered 'Hello.' with an error: the answer ended in its middle: no memory; wanted its end; ask "
+        "again",
+        "AnswerBrokenOff",
+        id="a stream that the server ends",
+    ),
+    pytest.param(
         "endpoint 'x' answered 'Hello.' with status 500: the model's score is infinity or no number",
         "RankingBroken",
         id="a score that is none",

@@ -371,7 +371,7 @@ def test_what_is_not_asked_as_a_chat_has_a_note(
     [
         pytest.param(300, 60, 1, id="above"),
         pytest.param(60, 60, 0, id="at"),
-        pytest.param(5, 5, 0, id="below"),
+        pytest.param(59, 59, 0, id="below"),
     ],
 )
 def test_a_timeout_above_the_platforms_is_noted(
@@ -714,9 +714,49 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
     assert [one.name for one in made.instances.offers] == ["ml.c7i.8xlarge", "ml.c5.9xlarge"]
     assert made.keep_previous == 0
     assert any("$1.714 an hour" in note for note in made.notes)
-    assert not any("ends unfinished at 60 s" in note for note in made.notes)
+    assert not any("ends unfinished" in note for note in made.notes)
     slow = plan.plan(instance_facts(facts_with, instance_type="ml.r5.xlarge"))
-    assert any("ends unfinished at 60 s" in note for note in slow.notes)
+    assert any("ends unfinished" in note for note in slow.notes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "streams"),
+    [
+        pytest.param({"container": "llama-cpp"}, True, id="llama-cpp"),
+        pytest.param({"container": "custom", "image_uri": IMAGE_URI}, True, id="custom"),
+        pytest.param(
+            {"container": "custom", "image_uri": IMAGE_URI, "smoke_test": {"ask_with": "prompt"}},
+            True,
+            id="a text to go on with",
+        ),
+        pytest.param(
+            {"container": "custom", "image_uri": IMAGE_URI, "smoke_test": {"ask_with": "input"}},
+            False,
+            id="embeddings",
+        ),
+        pytest.param({"container": "pytorch"}, False, id="pytorch"),
+    ],
+)
+def test_the_smoke_test_streams_where_the_endpoint_does(
+    facts_with: FactsMaker, fields: dict[str, Any], streams: bool
+) -> None:
+    """A text, from instances, by a container that hands on what it makes."""
+    made = plan.plan(instance_facts(facts_with, **fields))
+
+    assert made.smoke_test.streams is streams
+    assert ("streams" in json_codec.encode(made.smoke_test)) is streams
+
+
+def test_no_smoke_test_streams_from_serverless_or_from_code_of_an_archives_own(
+    facts_with: FactsMaker,
+) -> None:
+    """SageMaker streams nothing there; such code answers whole."""
+    fields = {"container": "custom", "image_uri": IMAGE_URI}
+    assert not plan.plan(facts_with(**fields)).smoke_test.streams
+    facts = instance_facts(facts_with, **fields)
+    own = replace(facts, request=replace(facts.request, code="archive"))
+
+    assert not plan.plan(own).smoke_test.streams
 
 
 OURS: dict[str, Any] = {"container": "custom", "image_uri": IMAGE_URI}

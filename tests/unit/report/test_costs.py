@@ -15,7 +15,9 @@ from pipeline.sizing import pricing
 
 def talk(*exchanges: dict[str, Any]) -> transcript.Transcript | None:
     """Return a transcript of these exchanges."""
-    return transcript.read({"transcript": [{"prompt": "?", "answer": "!", **one} for one in exchanges]})
+    return transcript.read(
+        {"smoke_test": {"transcript": [{"prompt": "?", "answer": "!", **one} for one in exchanges]}}
+    )
 
 
 def reckon(found: transcript.Transcript | None, *, region: str = "us-east-1", **changed: Any) -> Costs:

@@ -13,6 +13,7 @@ from pipeline.report import document
 from pipeline.report.costs import StoredImage
 from pipeline.report.document import Document, ReportFacts
 from pipeline.report.links import Console
+from pipeline.rollout.answer_speed import AnswerSpeed
 from pipeline.sizing import pricing
 from tests.unit.report.conftest import ARN
 
@@ -44,7 +45,8 @@ def test_a_good_deployment_has_every_part(succeeded: ReportFacts) -> None:
         "members",
     }
     assert report.transcript is not None
-    assert (report.transcript.first_seconds, report.transcript.warm_seconds) == (12.5, 0.075)
+    assert report.transcript.first_seconds == 12.5
+    assert report.transcript.speed == AnswerSpeed(1.675, 0.075, 32, 20.0)
     assert report.transcript.start_seconds == pytest.approx(10.0)
     assert [one.function for one in report.switched] == ["harbour-assistant"]
     assert all(line.mark.value in ("done", "skipped") for line in report.checklist)

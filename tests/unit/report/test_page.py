@@ -201,12 +201,13 @@ def test_what_was_not_measured_says_so(succeeded: ReportFacts) -> None:
     output = json.loads(str(succeeded.description["output"]))
     for one in output["smoke_test"]["transcript"]:
         del one["timings"], one["bytes_in"], one["bytes_out"]
-    output["smoke_test"]["warm"] = None
+    output["smoke_test"]["speed"] = None
     bare = dataclasses.replace(succeeded, description={**succeeded.description, "output": json.dumps(output)})
 
     said = " ".join(Reader(drawn(bare)).text)
 
     assert said.count("not measured") >= 5
+    assert "first token" not in said
     assert "tokens per second 20.0" not in said
     assert "tokens per second 20.0" in " ".join(Reader(drawn(succeeded)).text)
 
@@ -437,7 +438,15 @@ def test_a_good_end_has_a_good_badge(succeeded: ReportFacts, stopped: ReportFact
         (
             "succeeded",
             None,
-            ["Took", "Memory", "Concurrency", "First answer", "Tokens per second", "1000 requests"],
+            [
+                "Took",
+                "Memory",
+                "Concurrency",
+                "First answer",
+                "First token",
+                "Tokens per second",
+                "1000 requests",
+            ],
         ),
         ("failed", None, ["Took", "Memory", "Concurrency", "1000 requests"]),
         ("failed", 3, ["Took"]),
@@ -485,7 +494,29 @@ def test_an_answer_has_its_figures(succeeded: ReportFacts) -> None:
         "answered in 12.5 s; tokens 40; tokens per second 20.0; prompt tokens evaluated 12; ended by stop"
         in said
     )
-    assert "Warm: the same question once more, for one token 0.07 s" in said
+    assert "Warm, one caller: one more answer 1.68 s Of it to the first token 0.07 s" in said
+    assert "Tokens per second, warm with one caller: measured 20." in said
+
+
+def test_a_measured_speed_stands_beside_what_the_plan_computed(succeeded: ReportFacts) -> None:
+    """Each under its name; an answer that was streamed tells its first token too."""
+    output = json.loads(str(succeeded.description["output"]))
+    output["plan_deployment"]["instances"] = {
+        "type": "ml.g5.xlarge",
+        "offers": [
+            {"name": "ml.g6.xlarge", "tokens_per_s": 14},
+            {"name": "ml.g5.xlarge", "tokens_per_s": 27},
+        ],
+    }
+    output["smoke_test"]["transcript"][0]["first_token_s"] = 11.0
+    body = drawn(
+        dataclasses.replace(succeeded, description={**succeeded.description, "output": json.dumps(output)})
+    )
+
+    said = words(body, "answers")
+    assert "answered in 12.5 s, the first token after 11.0 s; tokens 40" in said
+    assert "measured 20; the plan computed 27." in said
+    assert "measured; computed 27" in words(body, "glance")
 
 
 def test_the_graph_draws_the_path_over_the_rest_and_counts(failed: ReportFacts) -> None:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.client import smoke_test
 from pipeline.gguf import questions
 from pipeline.gguf.purpose import Purpose
-from pipeline.rollout import answers, embeddings, rankings, smoke_test
+from pipeline.rollout import answers, embeddings, rankings
 from pipeline.rollout.embeddings import Embeddings
 from pipeline.sizing import images
 from pipeline.state_data.request_types import Expectation

@@ -27,6 +27,7 @@ BEFORE = Snapshot(
     "1",
     answered_by="old",
 )
+ANYWHERE = {name for name, kind in cases.KINDS.items() if not kind.streams}
 DEPLOYED = Snapshot(
     {"old": replace(OLD_ENDPOINT, concurrency=1), "new": NEW_ENDPOINT},
     frozenset({"old", "new"}),
@@ -61,7 +62,7 @@ def test_every_step_meets_every_kind_of_fault() -> None:
     found = cases.matrix(RECORDINGS, ["first", "next"])
     reads = sum(step.reads for _, step in {(case.scenario, case.faults[0][0]) for case in found})
 
-    assert len(found) == len(set(found)) == 5 * len(cases.KINDS) - reads
+    assert len(found) == len(set(found)) == 5 * len(ANYWHERE) - reads
     assert reads
     assert {case.faults[0][0] for case in found if case.scenario == "wrong"} == {DELETE}
 
@@ -75,7 +76,7 @@ def test_in_a_thinned_scenario_every_step_meets_one_kind_of_fault() -> None:
     thin = [case.faults[0] for case in found if case.scenario == "thin"]
 
     assert [step for step, _ in thin] == steps
-    assert {kind for _, kind in thin} == set(cases.KINDS)
+    assert {kind for _, kind in thin} == ANYWHERE
     assert not any(step.reads and kind == cases.KILLED_AFTER for step, kind in thin)
 
 
@@ -84,8 +85,19 @@ def test_a_loop_is_not_tried_for_ever() -> None:
     polls = [replace(POLL, nth=nth) for nth in range(50)]
     creates = [replace(CREATE, nth=nth) for nth in range(50)]
 
-    assert len(cases.matrix({"first": polls}, ["first"])) == len(cases.KINDS) - 1
-    assert len(cases.matrix({"first": creates}, ["first"])) == cases.MOST * len(cases.KINDS)
+    assert len(cases.matrix({"first": polls}, ["first"])) == len(ANYWHERE) - 1
+    assert len(cases.matrix({"first": creates}, ["first"])) == cases.MOST * len(ANYWHERE)
+
+
+def test_what_breaks_a_stream_meets_streams_alone() -> None:
+    """Which meet everything else as well."""
+    stream = replace(CREATE, service="sagemaker-runtime", operation="InvokeEndpointWithResponseStream")
+
+    found = cases.matrix({"first": [CREATE, stream]}, ["first"])
+
+    assert {kind for case in found for step, kind in case.faults if step == stream} == set(cases.KINDS)
+    assert {kind for case in found for step, kind in case.faults if step == CREATE} == ANYWHERE
+    assert set(cases.KINDS) - ANYWHERE == {"broken off", "5xx in a stream"}
 
 
 def test_a_sample_has_some_of_everything() -> None:
@@ -93,7 +105,7 @@ def test_a_sample_has_some_of_everything() -> None:
     every = cases.matrix(RECORDINGS, ["first", "next"])
     chosen = cases.sample(every, seed=1)
 
-    assert {kind for case in chosen for _, kind in case.faults} == set(cases.KINDS)
+    assert {kind for case in chosen for _, kind in case.faults} == ANYWHERE
     assert {step.task for case in chosen for step, _ in case.faults} == {
         "CreateEndpoint",
         "PollEndpoint",
