@@ -93,6 +93,11 @@ DEFAULTS = {
     "consumer_function_pattern": "${ConsumerFunctionPattern}",
     "artifact_bucket": "${ArtifactBucketName}",
     "allow_archive_code": "${AllowArchiveCode}",
+    "subnets": "${Subnets}",
+    "security_groups": "${SecurityGroups}",
+    "network_isolation": "${NetworkIsolation}",
+    "volume_kms_key_arns": "${VolumeKmsKeyArns}",
+    "resource_tags": "${ResourceTags}",
 }
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline import json_codec, naming
 from pipeline.errors import InvalidInput, Problem
 from pipeline.hosting import SERVERLESS
-from pipeline.planning import request_checks
-from pipeline.planning.request_fields import DEPLOYMENT_JSON, EXECUTION_INPUT, INFERENCE, SMOKE_TEST
+from pipeline.planning import request_checks, stack_settings
+from pipeline.planning.request_fields import DEPLOYMENT_JSON, EXECUTION_INPUT, INFERENCE, NETWORK, SMOKE_TEST
 from pipeline.planning.request_sources import EXECUTION, PlannedNames, Said
 from pipeline.schema import MISSING, TOO_DEEP
 from pipeline.state_data.request_types import ArchiveLocation, Request
@@ -113,13 +113,15 @@ def request(
 def _made(parsed: dict[str, Any], asked: dict[str, Any], defaults: StackDefaults) -> Request:
     """Return the request of what the schema accepted, with the defaults that depend on other fields."""
     made = dict(parsed)
-    for name, check in (("inference", INFERENCE), ("smoke_test", SMOKE_TEST)):
+    for name, check in (("inference", INFERENCE), ("smoke_test", SMOKE_TEST), ("network", NETWORK)):
         made[name] = check.parse(made[name], "", [])
     if made["container"] == defaults["container"]:
         made["image_uri"] = made["image_uri"] or defaults["image_uri"] or None
     made["service"] = made["service"] or naming.service_from_key(made["archive"]["key"]) or ""
     made["consumers"] = made.pop("consumer") or []
     made["default_consumer"] = _is_default(asked.get("consumer"), made["consumers"])
+    made["default_volume_key"] = bool(made["volume_kms_key_arn"]) and not asked.get("volume_kms_key_arn")
+    made["tags"] = made["tags"] or None
     if made["hosting"] != SERVERLESS:
         # Their defaults depend on where it comes to run, which the plan decides.
         made["keep_previous"] = asked.get("keep_previous")
@@ -148,6 +150,7 @@ def _stack_part(defaults: StackDefaults) -> dict[str, Any]:
     part: dict[str, Any] = {
         "execution_role_arn": defaults["execution_role_arn"],
         "container": defaults["container"],
+        **stack_settings.settings(defaults),
     }
     if defaults["consumer_function_name"]:
         part["consumer"] = {"function_name": defaults["consumer_function_name"]}

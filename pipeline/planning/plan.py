@@ -32,6 +32,7 @@ from pipeline.planning import (
     continuity,
     metrics,
     model_settings,
+    network,
     plan_notes,
     quotas,
     sizes,
@@ -192,6 +193,7 @@ def plan(facts: PlanFacts) -> Plan:
                 "ModelName": names.model,
                 "PrimaryContainer": container,
                 "ExecutionRoleArn": request.execution_role_arn,
+                **(network.model_fields(request.network) if where == INSTANCE else {}),
                 "Tags": tags,
             },
             names,
@@ -301,7 +303,9 @@ def choose(
     """
     needed, types = model_settings.needs(request, archive, model), table(request, prices)
     asked, why = request.hosting, ""
-    if asked in {SERVERLESS, AUTO}:
+    if asked == AUTO and request.network:
+        why = network.NO_SERVERLESS
+    elif asked in {SERVERLESS, AUTO}:
         serverless = _serverless(request, archive, model, below, types)
         if asked == SERVERLESS or serverless.decision.memory_mb is not None:
             return serverless
@@ -389,8 +393,14 @@ def serverless_size(
 def table(
     request: Request, prices: Mapping[str, instance_types.ListedPrice] = instance_types.LISTED
 ) -> tuple[instance_types.Instance, ...]:
-    """Return the instance types that there are, those of the request's own among them."""
-    return instance_types.table(map(_instance, request.instance_types), prices)
+    """Return the instance types that may be taken, those of the request's own among them.
+
+    Where a volume's key is asked for, those are left out whose disk it does not encrypt.
+    """
+    found = instance_types.table(map(_instance, request.instance_types), prices)
+    if request.volume_kms_key_arn is None or request.default_volume_key:
+        return found
+    return tuple(one for one in found if not instance_types.has_own_disk(one.name))
 
 
 def _wish(request: Request) -> Wish:
@@ -430,6 +440,7 @@ def _name(
             "container": container,
             "role": request.execution_role_arn,
             **({"endpoint": updated} if updated and told else {}),
+            **network.identity(request, INSTANCE if "instances" in sized else SERVERLESS),
             **sized,
         }
     )
@@ -517,6 +528,7 @@ def _instances_plan(
         auto_scaling=request.auto_scaling,
         slots=needed.demand.n_parallel,
         detailed_observability=_detailed_observability(request),
+        volume_key=request.volume_kms_key_arn,
     )
 
 
@@ -650,4 +662,5 @@ def _tags(facts: PlanFacts, on: OnInstances | None) -> list[dict[str, str]]:
     if on and on.auto_scaling:
         # From the beginning too: whoever deletes the endpoint deletes its scalable target, and asks of no other.
         tags[resource_tags.TAG_SCALING] = autoscaling.tag(on.auto_scaling)
-    return [{"Key": key, "Value": resource_tags.tag_value(value)} for key, value in tags.items()]
+    ours = {key: resource_tags.tag_value(value) for key, value in tags.items()}
+    return [{"Key": key, "Value": value} for key, value in {**ours, **(facts.request.tags or {})}.items()]

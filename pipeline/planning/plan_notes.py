@@ -11,7 +11,14 @@ from inference.sealift_models import COMPANIONS, DRAFT
 from pipeline import limits
 from pipeline.gguf import purpose, questions
 from pipeline.hosting import SERVERLESS
-from pipeline.planning import artifact_choice, autoscaling, model_settings, question_form, quotas
+from pipeline.planning import (
+    artifact_choice,
+    autoscaling,
+    model_settings,
+    network,
+    question_form,
+    quotas,
+)
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
@@ -124,6 +131,7 @@ def instance_notes(
         )
     if instance_types.has_own_disk(offer.name):
         lines.append(f"{offer.name} has no volume: {offer.disk}")
+    lines += network.notes(request, offer.name, archive_code=request.code == images.ARCHIVE_CODE)
     tokens = request.inference.max_tokens
     limit_s = min(request.timeout_s, limits.INVOCATION_S.value)
     seconds = instance_choice.answer_s(offer, tokens)

@@ -104,6 +104,8 @@ class OnInstances:
     """Requests that one instance answers at once; one in plans of releases that knew of no slots."""
     detailed_observability: bool | None = None
     """Of the configuration's MetricsConfig; None where it says nothing, and AWS's own default holds."""
+    volume_key: str | None = unsaid(None)
+    """The ARN of the key that encrypts volumes; None for AWS's own."""
 
 
 @dataclass(frozen=True, slots=True)

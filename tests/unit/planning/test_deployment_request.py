@@ -42,6 +42,7 @@ def test_one_field_is_enough(defaults: StackDefaults) -> None:
         *request_fields.EXECUTION_INPUT.fields,
         "consumers",
         "default_consumer",
+        "default_volume_key",
     } - {"consumer"}
     assert request.service == "harbour"
     assert request.max_concurrency is None
