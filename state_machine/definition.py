@@ -493,6 +493,7 @@ def _forward() -> list[LambdaTask]:
                     "execution.$": "$.plan_deployment.execution",
                     "since.$": "$$.State.EnteredTime",
                 },
+                "tags.$": "$.plan_deployment.requests.create_model.Tags",
             },
         ),
         _task(

@@ -75,6 +75,12 @@ def tag_value(value: str) -> str:
     return re.sub(r"[^\w .:/=+@-]", "_", value)[:MOST_TAG]
 
 
+def pairs(text: str) -> dict[str, str]:
+    """Return the tags that a parameter of CloudFormation names as key=value, with commas between."""
+    split = (one.strip().partition("=") for one in text.split(",") if one.strip())
+    return {key.strip(): value.strip() for key, _, value in split}
+
+
 def own(tags: Mapping[str, str]) -> dict[str, str]:
     """Return those of some tags that are somebody's own: neither Sealift's nor AWS's."""
     return {key: value for key, value in tags.items() if not key.startswith((OURS, "aws:"))}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.aws import resource_tags
+
 if TYPE_CHECKING:
     from pipeline.state_data.request_types import StackDefaults
 
@@ -39,8 +41,7 @@ def volume_keys(defaults: StackDefaults) -> list[str]:
 
 def tags(defaults: StackDefaults) -> dict[str, str]:
     """Return the tags of all that the stack's deployments make."""
-    pairs = (one.partition("=") for one in listed(defaults.get("resource_tags", "")))
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    return resource_tags.pairs(defaults.get("resource_tags", ""))
 
 
 def settings(defaults: StackDefaults) -> dict[str, Any]:

@@ -80,6 +80,15 @@ def volume_not_allowed(instance_type: str) -> str:
     return f"VolumeSize parameter is not allowed for the selected Instance type {instance_type}."
 
 
+def key_not_allowed(instance_type: str) -> str:
+    """Return the refusal of a key for a type that has a disk of its own. OURS.
+
+    MODEL of older SDKs says that "the call to CreateEndpointConfig fails"; the newest only that the key does not
+    encrypt such a disk. Until an account tells, the stricter one holds here.
+    """
+    return f"KmsKeyId is not supported for the selected Instance type {instance_type}: it has local storage."
+
+
 def serverless_from_instances(arn: str) -> str:
     """Return the refusal to update an endpoint on instances to a serverless one. OURS; the rule is GUIDE's."""
     return f'Cannot update endpoint "{arn}" from instances to a serverless configuration.'

@@ -38,6 +38,7 @@ from pipeline.planning import (
     container_choice,
     container_needs,
     deployment_request,
+    network,
     plan_notes,
     quotas,
     request_sources,
@@ -124,6 +125,11 @@ class PlanShown:
         return self.choice.offers if self.choice else ()
 
     @property
+    def set_apart(self) -> tuple[tuple[str, str], ...]:
+        """Of network, key and tags what would be set, each with a word for what it is about."""
+        return network.planned(self.request, [one.name for one in self.offers[:1]])
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """The archive's problems first, then the fit's."""
         found = self.report.problems + self.decision.problems
@@ -194,6 +200,7 @@ class PlanShown:
             "containers": [{**asdict(one), "within_quota": one.within_quota} for one in self.containers],
             "alternatives": [asdict(alternative) for alternative in self.decision.alternatives],
             "steps": json_codec.encode(self.steps),
+            "set_apart": dict(self.set_apart),
             "notes": list(self.notes),
             "bytes_read": self.report.bytes_read,
         }
@@ -550,6 +557,8 @@ def _created(made: PlanShown, screen: Screen) -> None:
         ordinary = quotas.target(limits.CONCURRENCY_QUOTA.value)
         concurrency = made.request.max_concurrency or f"{ordinary} on an ordinary account"
         _say(screen, "size", f"MemorySizeInMB {made.decision.memory_mb}, MaxConcurrency {concurrency}")
+    for word, text in made.set_apart:
+        _say(screen, word, text)
 
 
 def _budgets(needed: fit.Fit, memory_mb: int | None, screen: Screen) -> None:
