@@ -46,7 +46,7 @@ class AccountNetworks:
                 "to create, describe and delete network interfaces in the subnets."
             )
         backend = ec2_backends[self.account_id][self.region]
-        there = {one.id: one.vpc_id for one in backend.get_all_subnets()}
+        there = {one.id: one.vpc_id for one in backend.describe_subnets()}
         if unknown := [one for one in subnets if one not in there]:
             return f"The subnet ID '{unknown[0]}' does not exist"
         known = {one.id: one.vpc_id for one in backend.describe_security_groups()}

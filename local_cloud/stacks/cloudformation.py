@@ -414,7 +414,8 @@ def _carried_out(stack: Stack, change_set: ChangeSet) -> bool:
             stack.output_map = stack._create_output_map()  # noqa: SLF001
             stack.create_resources()
         else:
-            stack.update(change_set.template, parameters=change_set.parameters)
+            # Whether no tags were given, or an empty list that takes all away, moto does not tell: they stay.
+            stack.update(change_set.template, parameters=change_set.parameters, tags=change_set.tags or None)
             stack.parameters = change_set.parameters
     except Exception as error:  # noqa: BLE001 whatever a resource's maker raises is that resource's failure
         _undone(stack, kind, str(error))

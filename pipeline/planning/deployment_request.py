@@ -113,8 +113,9 @@ def request(
 def _made(parsed: dict[str, Any], asked: dict[str, Any], defaults: StackDefaults) -> Request:
     """Return the request of what the schema accepted, with the defaults that depend on other fields."""
     made = dict(parsed)
-    for name, check in (("inference", INFERENCE), ("smoke_test", SMOKE_TEST), ("network", NETWORK)):
+    for name, check in (("inference", INFERENCE), ("smoke_test", SMOKE_TEST)):
         made[name] = check.parse(made[name], "", [])
+    made["network"] = made["network"] or NETWORK.parse({}, "", [])
     if made["container"] == defaults["container"]:
         made["image_uri"] = made["image_uri"] or defaults["image_uri"] or None
     made["service"] = made["service"] or naming.service_from_key(made["archive"]["key"]) or ""
