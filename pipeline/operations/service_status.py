@@ -19,7 +19,7 @@ from pipeline.errors import ConsumerUnreadable
 from pipeline.operations import account_scan, endpoint_images, execution_history, executions
 from pipeline.operations.account import MadeKind
 from pipeline.operations.account_scan import Scope
-from pipeline.planning import alarms, consumer, network
+from pipeline.planning import alarms, consumer, set_apart
 from pipeline.rollout import alarms_api, release_store, releases
 from pipeline.sizing import hourly_costs, instance_types
 from pipeline.sizing.hourly_costs import Cost
@@ -297,7 +297,7 @@ def summarize(
         cost=cost,
         image=endpoint_images.of(variant),
         instance_type=next((one.get("InstanceType") for one in config.get("ProductionVariants", ())), None),
-        set_apart=network.describe(model, config, made.own_tags),
+        set_apart=set_apart.describe(model, config, made.own_tags),
     )
 
 

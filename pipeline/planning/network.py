@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.aws import resource_tags
 from pipeline.hosting import INSTANCE
+from pipeline.planning import set_apart
 from pipeline.sizing import instance_types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from pipeline.state_data.request_types import Network, Request
 
@@ -85,30 +85,8 @@ def notes(request: Request, instance_type: str, *, archive_code: bool) -> Iterat
         )
 
 
-def describe(
-    model: Mapping[str, Any], config: Mapping[str, Any], tags: Mapping[str, str]
-) -> tuple[tuple[str, str], ...]:
-    """Return what is set of network, key and tags, each with a word for what it is about; nothing where nothing is.
-
-    Args:
-        model: CreateModel's parameters, or DescribeModel's answer.
-        config: the same of an endpoint configuration.
-        tags: of any of both; Sealift's own are left out.
-    """
-    vpc, isolated = model.get("VpcConfig") or {}, bool(model.get("EnableNetworkIsolation"))
-    where = f"{', '.join(vpc['Subnets'])} with {', '.join(vpc['SecurityGroupIds'])}" if vpc else ""
-    cut_off = "isolated: the container has no network" if isolated else ""
-    own = resource_tags.own(tags)
-    found = (
-        ("network", "; ".join(filter(None, (where, cut_off)))),
-        ("key", f"{config['KmsKeyId']} encrypts the volume" if config.get("KmsKeyId") else ""),
-        ("tags", ", ".join(f"{key}={value}" for key, value in own.items())),
-    )
-    return tuple((word, text) for word, text in found if text)
-
-
 def planned(request: Request, types: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Return the same of a deployment that is yet to be made; `types` are its instances', none on serverless."""
     names = list(types)
     key = request.volume_kms_key_arn if names else None
-    return describe(model_fields(request.network), config_fields(key, names), request.tags or {})
+    return set_apart.describe(model_fields(request.network), config_fields(key, names), request.tags or {})

@@ -19,7 +19,7 @@ from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import checklist, execution_history
-from pipeline.planning import network
+from pipeline.planning import set_apart
 from pipeline.report import costs, memory, quality, state_graph, timeline, transcript
 from pipeline.report.links import Console
 
@@ -442,7 +442,7 @@ def _set_apart(plan: Mapping[str, Any]) -> Iterator[Fact]:
     requests = _object(plan, "requests")
     model, config = _object(requests, "create_model"), _object(requests, "create_endpoint_config")
     tags = {str(one["Key"]): str(one["Value"]) for one in model.get("Tags") or ()}
-    for word, text in network.describe(model, config, tags):
+    for word, text in set_apart.describe(model, config, tags):
         yield Fact(word, text)
 
 

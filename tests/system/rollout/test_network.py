@@ -174,7 +174,7 @@ def test_a_key_that_is_disabled_leaves_nothing_behind(
     deployments: Deployments, archive: Path, enterprise: Enterprise
 ) -> None:
     """SageMaker says so when the endpoint is created, and what was made before is taken back."""
-    enterprise.kms.disable_key(KeyId=enterprise.key)
+    enterprise.kms.disable_key(KeyId=enterprise.key.rpartition("/")[2])
     ended = deployments.upload(archive, "locked", on_instances())
 
     assert ended.status == "FAILED"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.errors import InvalidInput, ModelDoesNotFit, Problem
-from pipeline.planning import deployment_request, network, network_checks, plan, quotas, sizes
+from pipeline.planning import deployment_request, network, network_checks, plan, quotas, set_apart, sizes
 from pipeline.state_data.plan_types import CapacityStep
 from pipeline.state_data.request_types import Network
 from tests.unit.conftest import ARCHIVE
@@ -340,9 +340,9 @@ def test_a_line_for_each_that_is_set() -> None:
     model = {"VpcConfig": {"Subnets": [A, B], "SecurityGroupIds": [GROUP]}, "EnableNetworkIsolation": True}
     tags = {"sealift:service": "x", "aws:cloudformation": "y", "a": "1", "b": ""}
 
-    assert network.describe(model, {"KmsKeyId": KEY}, tags) == (
+    assert set_apart.describe(model, {"KmsKeyId": KEY}, tags) == (
         ("network", f"{A}, {B} with {GROUP}; isolated: the container has no network"),
         ("key", f"{KEY} encrypts the volume"),
         ("tags", "a=1, b="),
     )
-    assert network.describe({"EnableNetworkIsolation": False}, {}, {"sealift:a": "b"}) == ()
+    assert set_apart.describe({"EnableNetworkIsolation": False}, {}, {"sealift:a": "b"}) == ()
