@@ -249,10 +249,11 @@ class MapOf:
         if not isinstance(value, dict) or len(value) > self.high:
             return _refuse(self, value, path, problems)
         for name in value:
-            if self.key.parse(name, f"a name in {path}", problems) is None:
-                # Not said whose value: nobody could find it by a name that is wrong.
-                continue
-            self.item.parse(value[name], f"{path}.{name}", problems)
+            if self.key.parse(name, path, []) is None:
+                seen, fix = _seen(f"a name in {path}", name), f"change that name in {path!r}"
+                problems.append(Problem("WrongValue", seen, self.key.wanted, fix))
+            else:
+                self.item.parse(value[name], f"{path}.{name}", problems)
         return value
 
 

@@ -278,19 +278,22 @@ def test_a_key_that_is_asked_for_keeps_to_types_that_it_encrypts(
     facts_with: FactsMaker, defaults: StackDefaults
 ) -> None:
     """The stack's own key does not: it is left out of a type with a disk of its own, and a note says so."""
-    fast = {"prefer": "fastest"}
-    by_stack = planned(facts_with, defaults, STACK, **fast)
-    by_name = planned(facts_with, defaults, STACK, volume_kms_key_arn=KEY, **fast)
+    cheap = {"instance_types": [{**NVME, "usd_per_hour": 0.001}]}
+    by_stack = planned(facts_with, defaults, STACK, **cheap)
+    by_name = planned(facts_with, defaults, STACK, volume_kms_key_arn=KEY, **cheap)
 
-    assert {network.config_fields(KEY, [one.name]).get("KmsKeyId") for one in by_name.instances.offers} == {
-        KEY
-    }
-    nvme = planned(facts_with, defaults, STACK, instance_type=NVME["name"], instance_types=[NVME])
-    assert "KmsKeyId" not in nvme.requests.create_endpoint_config
-    assert any("encrypts nothing there and is not sent" in note for note in nvme.notes)
-    assert by_stack.requests.create_endpoint_config.get("KmsKeyId") == (
-        KEY if network.config_fields(KEY, [by_stack.instances.type]) else None
-    )
+    assert by_stack.instances.type == NVME["name"]
+    assert "KmsKeyId" not in by_stack.requests.create_endpoint_config
+    assert any("encrypts nothing there and is not sent" in note for note in by_stack.notes)
+    assert NVME["name"] not in {one.name for one in by_name.instances.offers}
+    assert by_name.requests.create_endpoint_config["KmsKeyId"] == KEY
+
+
+def test_a_key_is_sent_where_it_encrypts_all_that_may_run() -> None:
+    """One type with a disk of its own among several is enough for SageMaker to refuse it."""
+    assert network.config_fields(KEY, ["ml.m5.large", "ml.c5.large"]) == {"KmsKeyId": KEY}
+    assert network.config_fields(KEY, ["ml.m5.large", "ml.g5.xlarge"]) == {}
+    assert network.config_fields(None, ["ml.m5.large"]) == {}
 
 
 def test_a_step_to_another_type_keeps_or_leaves_the_key(
@@ -316,6 +319,7 @@ def test_a_step_to_another_type_keeps_or_leaves_the_key(
         pytest.param(
             {"network": {"subnets": [A]}}, False, ["need a way to S3", "one subnet was named"], id="one"
         ),
+        pytest.param({"network": {"isolated": True}}, False, ["need a way to S3"], id="code of ours"),
         pytest.param(
             {"network": {"isolated": True}},
             True,
