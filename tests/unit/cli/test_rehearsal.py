@@ -112,6 +112,7 @@ def test_each_change_is_a_line() -> None:
         "ENDPOINT_NAME of f:live: demo-3 -> demo-<digest>",
         "OTHER of g: not set -> demo-<digest>",
     ]
+    assert said["key"][0].endswith("key/1 encrypts the volume")
     assert said["keep"] == ["demo-3, to roll back to"]
     assert said["retire"] == ["demo-2"]
     assert said["stays"] == ["demo-1: X of f names it"]
