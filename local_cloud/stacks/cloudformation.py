@@ -432,6 +432,10 @@ def _carried_out(stack: Stack, change_set: ChangeSet) -> bool:
         )
         for one in change_set.changes
     ]
+    for one in change_set.changes:
+        if one.action == "Remove":
+            # moto keeps what it has deleted, and would take it for there when a later change adds it again.
+            stack.resource_map._parsed_resources.pop(one.logical_resource_id, None)  # noqa: SLF001
     return True
 
 
