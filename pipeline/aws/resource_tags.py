@@ -34,7 +34,7 @@ MOST_TAG = 256
 MOST_KEY = 128
 """Characters of a tag's key (service model, TagKey)."""
 MOST_OWN = 20
-"""Tags of somebody's own: a resource has 50 at most, and Sealift's are up to 22 on a record with ten consumers."""
+"""Tags of somebody's own: a resource has 50 at most, and Sealift's are fewer than 30, with ten consumers among them."""
 OURS = "sealift:"
 """What the keys of Sealift's tags begin with."""
 
