@@ -230,6 +230,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             "endpoint_name": "harbour-0",
             "prompt": "What?",
             "serving": SERVING,
+            "tags": [],
         },
     ),
     (
