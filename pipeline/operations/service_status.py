@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
-from types import MappingProxyType
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
+from pipeline import instance_pools
 from pipeline.aws import service_errors
 from pipeline.errors import ConsumerUnreadable
 from pipeline.operations import account_scan, endpoint_images, execution_history, executions
@@ -270,8 +271,8 @@ def summarize(
     made: Made,
     described: Mapping[str, Any],
     cost: Cost | None,
-    config: Mapping[str, Any] = MappingProxyType({}),
-    model: Mapping[str, Any] = MappingProxyType({}),
+    instance_type: str | None = None,
+    apart: tuple[tuple[str, str], ...] = (),
 ) -> EndpointSummary:
     """Return an endpoint that Sealift made.
 
@@ -279,8 +280,8 @@ def summarize(
         made: the endpoint.
         described: it, as DescribeEndpoint has it.
         cost: what it costs; None when that could not be read.
-        config: its configuration, as DescribeEndpointConfig has it; empty on serverless, and where it was not read.
-        model: the same of its model.
+        instance_type: of its instances; None on serverless, and where it could not be read.
+        apart: what is set of network, key and tags.
     """
     variant: Mapping[str, Any] = next(iter(described.get("ProductionVariants", ())), {})
     sizes = variant.get("CurrentServerlessConfig") or variant.get("DesiredServerlessConfig") or {}
@@ -296,8 +297,8 @@ def summarize(
         failure=described.get("FailureReason"),
         cost=cost,
         image=endpoint_images.of(variant),
-        instance_type=next((one.get("InstanceType") for one in config.get("ProductionVariants", ())), None),
-        set_apart=set_apart.describe(model, config, made.own_tags),
+        instance_type=instance_type,
+        set_apart=apart,
     )
 
 
@@ -455,11 +456,17 @@ class _Reader:
         found = self._account.descriptions[made.name]
         variants = found.get("ProductionVariants", ())
         if all("CurrentServerlessConfig" in one for one in variants):
-            return summarize(made, found, hourly_costs.per_hour(variants))
+            apart = set_apart.describe({}, {}, made.own_tags)
+            return summarize(made, found, hourly_costs.per_hour(variants), apart=apart)
         config = self._config(made.name, found)
         configured: Sequence[Mapping[str, Any]] = config.get("ProductionVariants", ())
         cost = hourly_costs.per_hour(variants, configured, self._prices) if configured else None
-        return summarize(made, found, cost, config, self._model(made.name, configured))
+        # Of a pool the type that runs; while none does, the first that was asked for.
+        running = (name for one in variants for name in instance_pools.running(one))
+        asked = (name for one in configured for name in instance_pools.types(one))
+        model = self._model(made.name, configured)
+        apart = set_apart.describe(model, config, made.own_tags)
+        return summarize(made, found, cost, next(chain(running, asked), None), apart)
 
     def _config(self, name: str, found: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return an endpoint's configuration, where alone the types of its instances stand; empty when it is gone."""

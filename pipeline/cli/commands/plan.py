@@ -191,6 +191,9 @@ class PlanShown:
             "artifact": self.artifact,
             "memory_mb": self.decision.memory_mb,
             "max_concurrency": self.request.max_concurrency if self.hosting == SERVERLESS else None,
+            "provisioned_concurrency": self.request.provisioned_concurrency
+            if self.hosting == SERVERLESS
+            else None,
             "instances": self.instances,
             "names": {"model": self.name, "endpoint_config": self.name, "endpoint": self.endpoint},
             "fit": self.needed.to_json() if self.needed else None,
@@ -556,7 +559,10 @@ def _created(made: PlanShown, screen: Screen) -> None:
     else:
         ordinary = quotas.target(limits.CONCURRENCY_QUOTA.value)
         concurrency = made.request.max_concurrency or f"{ordinary} on an ordinary account"
-        _say(screen, "size", f"MemorySizeInMB {made.decision.memory_mb}, MaxConcurrency {concurrency}")
+        kept = made.request.provisioned_concurrency
+        started = f", ProvisionedConcurrency {kept}" if kept else ""
+        size = f"MemorySizeInMB {made.decision.memory_mb}, MaxConcurrency {concurrency}{started}"
+        _say(screen, "size", size)
     for word, text in made.set_apart:
         _say(screen, word, text)
 
