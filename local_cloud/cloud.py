@@ -41,6 +41,7 @@ from local_cloud.iam import keys
 from local_cloud.iam.access import Access
 from local_cloud.iam.policies import PolicyRequest
 from local_cloud.logs import metric_filters
+from local_cloud.networks import AccountNetworks
 from local_cloud.s3 import objects
 from local_cloud.stacks import (
     cloudformation as stacks,
@@ -150,11 +151,13 @@ class LocalCloud:
             pull=lambda uri: pulls.pull(self.account_id, self.region, uri),
             runtime=self._choice.runtime,
             images=_Images(self.account_id, self._may),
+            networks=AccountNetworks(self.account_id, self.region, self._may),
         )
         self.access = Access(
             account_id=self.account_id,
             tags=self._tags,
             key_of=self._key_of,
+            volume_key_of=self.hosting.volume_key,
             enforced=self.settings.enforce_iam,
             tagged=objects.tagged,
             region=self.region,

@@ -230,6 +230,34 @@ class AnyObject:
 
 
 @dataclass(frozen=True, slots=True)
+class MapOf:
+    """An object whose names are free: at most `high` of them, each accepted by `key`, its value by `item`."""
+
+    key: Text
+    item: Text
+    high: int
+
+    @property
+    def wanted(self) -> str:
+        """Both in words."""
+        return (
+            f"an object of at most {self.high} names, each {self.key.wanted}; its value: {self.item.wanted}"
+        )
+
+    def parse(self, value: Any, path: str, problems: list[Problem]) -> dict[str, Any] | None:
+        """Return the accepted names and values, or None with the reason in `problems`."""
+        if not isinstance(value, dict) or len(value) > self.high:
+            return _refuse(self, value, path, problems)
+        for name in value:
+            if self.key.parse(name, path, []) is None:
+                seen, fix = _seen(f"a name in {path}", name), f"change that name in {path!r}"
+                problems.append(Problem("WrongValue", seen, self.key.wanted, fix))
+            else:
+                self.item.parse(value[name], f"{path}.{name}", problems)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """One field of an object: `required`, or with a default that is taken when it is absent or null."""
 

@@ -29,6 +29,9 @@ KMS_KEYS: Final = "ConsumerKmsKeyArns"
 """The stack's parameters that people are told to set: which functions its roles may switch, and the keys that encrypt
 the variables of those."""
 
+RESOURCE_TAGS: Final = "ResourceTags"
+"""The stack's parameter for tags of one's own, which the stack itself has as well."""
+
 IMAGE_REPOSITORY: Final = "SEALIFT_IMAGE_REPOSITORY"
 """The variable that names the stack's repository for images to the tasks: its URI, without a tag."""
 

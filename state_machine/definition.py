@@ -93,6 +93,11 @@ DEFAULTS = {
     "consumer_function_pattern": "${ConsumerFunctionPattern}",
     "artifact_bucket": "${ArtifactBucketName}",
     "allow_archive_code": "${AllowArchiveCode}",
+    "subnets": "${Subnets}",
+    "security_groups": "${SecurityGroups}",
+    "network_isolation": "${NetworkIsolation}",
+    "volume_kms_key_arns": "${VolumeKmsKeyArns}",
+    "resource_tags": "${ResourceTags}",
 }
 
 
@@ -492,6 +497,7 @@ def _forward() -> list[LambdaTask]:
                     "execution.$": "$.plan_deployment.execution",
                     "since.$": "$$.State.EnteredTime",
                 },
+                "tags.$": "$.plan_deployment.requests.create_model.Tags",
             },
         ),
         _task(

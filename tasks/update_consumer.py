@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from pipeline import payload
-from pipeline.aws import lambda_handler
+from pipeline.aws import lambda_handler, resource_tags
 from pipeline.aws.permissions import MOVES_PARAMETER, SWITCHES_CONSUMER
 from pipeline.errors import ConsumerBusy, ConsumerChanged, ConsumerMoved
 from pipeline.rollout import consumer_switch, consumer_test, endpoint_parameter
@@ -38,6 +38,8 @@ class Event(TypedDict):
     prompt: str
     serving: NotRequired[ParameterTags]
     """An execution that was started before the stack was updated does not tell, and read no parameter."""
+    tags: NotRequired[list[dict[str, str]]]
+    """Of all that the execution made: those that are somebody's own go onto the parameter. The same."""
 
 
 class SwitchedConsumer(TypedDict):
@@ -79,7 +81,9 @@ def run(event: Event, clients: Clients) -> Result:
     parameter, serving = event["before"].parameter, event.get("serving")
     named = None
     if parameter is not None and serving is not None:
-        endpoint_parameter.point(clients.ssm, parameter, endpoint, endpoint_parameter.tags(**serving))
+        own = resource_tags.own({one["Key"]: one["Value"] for one in event.get("tags", ())})
+        marked = {**endpoint_parameter.tags(**serving), **own}
+        endpoint_parameter.point(clients.ssm, parameter, endpoint, marked)
         named = parameter.name
     most = payload.share(max(len(moved), 1))
     return {

@@ -109,9 +109,18 @@ def _shown(resource: Any) -> str:
         return str(listed(resource["Fn::GetAtt"])[0]).removesuffix(".Arn")
     if "Ref" in resource:
         return str(resource["Ref"])
+    if "Fn::Split" in resource:
+        return " and ".join(_references(resource))
     text = re.sub(r"^arn:\$\{AWS::Partition\}:", "", resource["Fn::Sub"])
     text = text.replace("${AWS::Region}:", "").replace("${AWS::AccountId}:", "")
     return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", text)
+
+
+def _references(value: Any) -> list[str]:
+    """Return the parameters that a value is put together of."""
+    if isinstance(value, dict):
+        return [str(value["Ref"])] if "Ref" in value else _references(list(value.values()))
+    return [one for each in value for one in _references(each)] if isinstance(value, list) else []
 
 
 def _conditions(conditions: Mapping[str, Mapping[str, Any]]) -> str:

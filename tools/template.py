@@ -28,6 +28,8 @@ WIDTH = 120
 KEY_READ = frozenset({"s3:GetObject", "s3:GetObjectVersion"})
 KEY_WRITE = frozenset({"s3:PutObject", "sns:Publish"})
 """What S3 and SNS use a stack's own key for in the caller's name: to decrypt, and to encrypt for whoever writes."""
+STARTS_INSTANCES = frozenset({"sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"})
+"""What SageMaker makes a grant for in the caller's name, where a key of one's own encrypts the volumes."""
 READS_CONSUMER, WRITES_CONSUMER = "lambda:GetFunctionConfiguration", "lambda:UpdateFunctionConfiguration"
 """What Lambda uses a consumer's key for in the caller's name."""
 
@@ -53,6 +55,7 @@ def parts() -> dict[str, Callable[[], list[str]]]:
         "key readers": lambda: [
             role for role in _roles(tasks, KEY_READ) if role not in _roles(tasks, KEY_WRITE)
         ],
+        "volume key users": lambda: _roles(tasks, STARTS_INSTANCES),
         "consumer readers": lambda: _roles(tasks, {READS_CONSUMER}),
         "consumer writers": lambda: _roles(tasks, {WRITES_CONSUMER}),
     }

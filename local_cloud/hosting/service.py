@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from local_cloud.hosting.containers.oci_runtime import OciRuntime
     from local_cloud.hosting.fleet import AlarmsInAlarm
     from local_cloud.hosting.platform.images import Images
+    from local_cloud.hosting.platform.networks import Networks
     from local_cloud.hosting.platform.resources import Deployment
     from local_cloud.hosting.platform.timing import Background
     from local_cloud.hosting.runtime import InvocationResponse
@@ -64,6 +65,7 @@ class Hosting:
         launch: Launch | None = None,
         pull: Pull | None = None,
         images: Images | None = None,
+        networks: Networks | None = None,
         runtime: OciRuntime | None = None,
     ) -> None:
         """Wire the parts together; nothing runs until an endpoint is created.
@@ -84,6 +86,7 @@ class Hosting:
             launch: what starts containers; real ones, or processes, when None.
             pull: returns an image's files by its URI, None where nobody here has them; of none when it is None.
             images: tells of images and who may pull them; none is looked at when None.
+            networks: tells of VPCs and keys; all of them are taken when None.
             runtime: what runs true containers of those images; processes alone when None.
         """
         self._closing = threading.Event()
@@ -136,6 +139,7 @@ class Hosting:
             exists=exists,
             objects=objects,
             images=images,
+            networks=networks,
             clock=timing.clock,
         )
         self._runtime = Runtime(fleet)
@@ -180,6 +184,10 @@ class Hosting:
     def tags(self, arn: str) -> Mapping[str, str]:
         """Return the tags of a resource; none for one that is not there."""
         return self._control.tags(arn)
+
+    def volume_key(self, config_name: str) -> str | None:
+        """Return the key that encrypts the volumes of a configuration's instances; None for none."""
+        return self._control.volume_key(config_name)
 
     def invoke_endpoint(
         self,

@@ -82,6 +82,7 @@ class Access:
         account_id: of the account.
         tags: returns the tags of a resource of SageMaker's or of ECR's by its ARN, none for one that is not there.
         key_of: returns the KMS key of a function by its name, None when it has none of its own.
+        volume_key_of: returns the key of an endpoint configuration by its name, None when it has none.
         enforced: whether what policies do not allow is refused; a bearer token that is not good is refused always.
         tagged: tells whether an object (bucket, key, version) has tags; none has when None.
         region: for which a bearer token has to be.
@@ -92,6 +93,7 @@ class Access:
     account_id: str
     tags: Callable[[str], Mapping[str, str]]
     key_of: Callable[[str], str | None] = lambda _name: None
+    volume_key_of: Callable[[str], str | None] = lambda _config: None
     enforced: bool = True
     tagged: Callable[[str, str, str | None], bool] | None = None
     region: str = "us-east-1"
@@ -135,10 +137,11 @@ class Access:
             return principal
         try:
             needed = authorizations.needs(asked) if principal or call.service == "s3" else ()
+            grants = authorizations.volume_grants(asked, self.volume_key_of) if principal else ()
         except UnknownNeedsError as unknown:
             # An administrator may do anything; for a role, what is not known is not allowed.
             return _denial(call, str(unknown)) if principal else None
-        for request in needed:
+        for request in (*needed, *grants):
             words = self._judge(principal, request)
             if words:
                 return _denial(call, words)

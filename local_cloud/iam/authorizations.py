@@ -141,6 +141,26 @@ def _on(*kinds: str) -> Needs:
     return needs_
 
 
+def volume_grants(request: NeededPermission, key_of: Callable[[str], str | None]) -> Iterator[PolicyRequest]:
+    """Yield what a caller needs of the key that encrypts an endpoint's volumes.
+
+    Source: https://docs.aws.amazon.com/sagemaker/latest/dg/api-permissions-reference.html, CreateEndpoint;
+    UpdateEndpoint makes new instances as well, and is assumed to need the same.
+
+    Args:
+        request: a call.
+        key_of: returns the key of an endpoint configuration by its name, None when it has none.
+    """
+    if (request.call.service, request.call.operation) not in {
+        ("sagemaker", "CreateEndpoint"),
+        ("sagemaker", "UpdateEndpoint"),
+    }:
+        return
+    key = key_of(str(request.parameters["EndpointConfigName"]))
+    if key:
+        yield PolicyRequest("kms:CreateGrant", key, (("kms:GrantIsForAWSResource", ("true",)),))
+
+
 def _create_model(request: NeededPermission) -> Iterator[PolicyRequest]:
     yield from _on("Model")(request)
     passed = (("iam:PassedToService", ("sagemaker.amazonaws.com",)),)

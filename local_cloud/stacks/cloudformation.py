@@ -414,7 +414,8 @@ def _carried_out(stack: Stack, change_set: ChangeSet) -> bool:
             stack.output_map = stack._create_output_map()  # noqa: SLF001
             stack.create_resources()
         else:
-            stack.update(change_set.template, parameters=change_set.parameters)
+            # Whether no tags were given, or an empty list that takes all away, moto does not tell: they stay.
+            stack.update(change_set.template, parameters=change_set.parameters, tags=change_set.tags or None)
             stack.parameters = change_set.parameters
     except Exception as error:  # noqa: BLE001 whatever a resource's maker raises is that resource's failure
         _undone(stack, kind, str(error))
@@ -431,6 +432,10 @@ def _carried_out(stack: Stack, change_set: ChangeSet) -> bool:
         )
         for one in change_set.changes
     ]
+    for one in change_set.changes:
+        if one.action == "Remove":
+            # moto keeps what it has deleted, and would take it for there when a later change adds it again.
+            stack.resource_map._parsed_resources.pop(one.logical_resource_id, None)  # noqa: SLF001
     return True
 
 

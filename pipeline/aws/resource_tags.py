@@ -31,6 +31,12 @@ TAG_SCALING = "sealift:auto-scaling"
 
 MOST_TAG = 256
 """Characters of a tag's value (service model, TagValue)."""
+MOST_KEY = 128
+"""Characters of a tag's key (service model, TagKey)."""
+MOST_OWN = 20
+"""Tags of somebody's own: a resource has 50 at most, and Sealift's are fewer than 30, with ten consumers among them."""
+OURS = "sealift:"
+"""What the keys of Sealift's tags begin with."""
 
 
 class Caller(Protocol):
@@ -67,6 +73,17 @@ def consumer_tag(number: int) -> str:
 def tag_value(value: str) -> str:
     """Return a value within what SageMaker takes: letters, digits, spaces and ``_.:/=+-@``, at most 256."""
     return re.sub(r"[^\w .:/=+@-]", "_", value)[:MOST_TAG]
+
+
+def pairs(text: str) -> dict[str, str]:
+    """Return the tags that a parameter of CloudFormation names as key=value, with commas between."""
+    split = (one.strip().partition("=") for one in text.split(",") if one.strip())
+    return {key.strip(): value.strip() for key, _, value in split}
+
+
+def own(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return those of some tags that are somebody's own: neither Sealift's nor AWS's."""
+    return {key: value for key, value in tags.items() if not key.startswith((OURS, "aws:"))}
 
 
 def read(client: SageMakerClient, arn: str) -> dict[str, str]:

@@ -75,6 +75,11 @@ def find_stack(clients: Clients, name: str) -> Stack:
             consumer_function_pattern=parameters.get(settings.FUNCTION_PATTERN) or consumer_candidates.ANY,
             artifact_bucket=outputs["ArtifactBucketName"],
             allow_archive_code=parameters.get("AllowArchiveCode", "false"),
+            subnets=parameters.get("Subnets", ""),
+            security_groups=parameters.get("SecurityGroups", ""),
+            network_isolation=parameters.get("NetworkIsolation", "false"),
+            volume_kms_key_arns=parameters.get("VolumeKmsKeyArns", ""),
+            resource_tags=parameters.get("ResourceTags", ""),
         ),
     )
 

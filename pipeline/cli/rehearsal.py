@@ -68,6 +68,8 @@ class Rehearsal:
     names: tuple[str, ...]
     """Of what would be created for it: model, endpoint configuration, endpoint."""
     size: str
+    set_apart: tuple[tuple[str, str], ...]
+    """Of network, key and tags what would be set, each with a word for what it is about."""
     alarms: tuple[str, ...]
     switches: tuple[Switch, ...]
     kept: tuple[str, ...]
@@ -123,6 +125,7 @@ def gather(
         endpoint=endpoint,
         names=tuple(dict.fromkeys((made.name, endpoint))),
         size=_size(made),
+        set_apart=made.set_apart,
         alarms=tuple(one["name"] for one in watched),
         switches=switches,
         kept=kept,
@@ -235,6 +238,7 @@ def lines(facts: Rehearsal) -> Iterator[tuple[str, str]]:
         yield "upload", f"{size} to {one.place}"
     yield "create", f"model, endpoint configuration and endpoint {' and '.join(facts.names)}"
     yield "", f"{facts.size}"
+    yield from facts.set_apart
     yield "", f"{len(facts.alarms)} alarms: {', '.join(facts.alarms)}"
     for switch in facts.switches:
         before = switch.now or "not set"

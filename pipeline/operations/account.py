@@ -73,6 +73,8 @@ class Made:
     """Whether an endpoint's instances are scaled, as its tags say."""
     unreadable: str = ""
     """Why nobody can tell whose it is."""
+    own_tags: Mapping[str, str] = field(default_factory=dict)
+    """Of an endpoint: the tags that are somebody's own."""
 
     @property
     def key(self) -> str:

@@ -394,6 +394,7 @@ class _Scan:
                 archive=tags.get(TAG_ARCHIVE, ""),
                 scales=kind is MadeKind.ENDPOINT and TAG_SCALING in tags,
                 unreadable=why,
+                own_tags=resource_tags.own(tags) if kind is MadeKind.ENDPOINT else {},
                 **more,
             )
         )

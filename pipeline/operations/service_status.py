@@ -20,7 +20,7 @@ from pipeline.errors import ConsumerUnreadable
 from pipeline.operations import account_scan, endpoint_images, execution_history, executions
 from pipeline.operations.account import MadeKind
 from pipeline.operations.account_scan import Scope
-from pipeline.planning import alarms, consumer
+from pipeline.planning import alarms, consumer, set_apart
 from pipeline.rollout import alarms_api, release_store, releases
 from pipeline.sizing import hourly_costs, instance_types
 from pipeline.sizing.hourly_costs import Cost
@@ -84,6 +84,8 @@ class EndpointSummary:
     """What its containers are made of; None where AWS does not tell yet."""
     instance_type: str | None = None
     """None on serverless, and where it could not be read."""
+    set_apart: tuple[tuple[str, str], ...] = ()
+    """Of its network, its volume's key and its own tags what is set, each with a word for what it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +268,11 @@ def _service(name: str, facts: StatusFacts) -> Service:
 
 
 def summarize(
-    made: Made, described: Mapping[str, Any], cost: Cost | None, instance_type: str | None = None
+    made: Made,
+    described: Mapping[str, Any],
+    cost: Cost | None,
+    instance_type: str | None = None,
+    apart: tuple[tuple[str, str], ...] = (),
 ) -> EndpointSummary:
     """Return an endpoint that Sealift made.
 
@@ -275,6 +281,7 @@ def summarize(
         described: it, as DescribeEndpoint has it.
         cost: what it costs; None when that could not be read.
         instance_type: of its instances; None on serverless, and where it could not be read.
+        apart: what is set of network, key and tags.
     """
     variant: Mapping[str, Any] = next(iter(described.get("ProductionVariants", ())), {})
     sizes = variant.get("CurrentServerlessConfig") or variant.get("DesiredServerlessConfig") or {}
@@ -291,6 +298,7 @@ def summarize(
         cost=cost,
         image=endpoint_images.of(variant),
         instance_type=instance_type,
+        set_apart=apart,
     )
 
 
@@ -448,22 +456,37 @@ class _Reader:
         found = self._account.descriptions[made.name]
         variants = found.get("ProductionVariants", ())
         if all("CurrentServerlessConfig" in one for one in variants):
-            return summarize(made, found, hourly_costs.per_hour(variants))
-        configured = self._configured(made.name, found)
+            apart = set_apart.describe({}, {}, made.own_tags)
+            return summarize(made, found, hourly_costs.per_hour(variants), apart=apart)
+        config = self._config(made.name, found)
+        configured: Sequence[Mapping[str, Any]] = config.get("ProductionVariants", ())
         cost = hourly_costs.per_hour(variants, configured, self._prices) if configured else None
         # Of a pool the type that runs; while none does, the first that was asked for.
         running = (name for one in variants for name in instance_pools.running(one))
         asked = (name for one in configured for name in instance_pools.types(one))
-        return summarize(made, found, cost, next(chain(running, asked), None))
+        model = self._model(made.name, configured)
+        apart = set_apart.describe(model, config, made.own_tags)
+        return summarize(made, found, cost, next(chain(running, asked), None), apart)
 
-    def _configured(self, name: str, found: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """Return the variants of an endpoint's configuration, where alone the types of its instances stand."""
+    def _config(self, name: str, found: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return an endpoint's configuration, where alone the types of its instances stand; empty when it is gone."""
         describe = self._clients.sagemaker.describe_endpoint_config
         config = self._seen(
             f"the configuration of endpoint {name}",
             lambda: service_errors.or_none(describe, EndpointConfigName=found["EndpointConfigName"]),
         )
-        return config["ProductionVariants"] if config else ()
+        return config or {}
+
+    def _model(self, name: str, configured: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Return the model of an endpoint on instances, where alone its network stands; empty when it is gone."""
+        model = next((one.get("ModelName") for one in configured), None)
+        if model is None:
+            return {}
+        describe = self._clients.sagemaker.describe_model
+        found = self._seen(
+            f"the model of endpoint {name}", lambda: service_errors.or_none(describe, ModelName=model)
+        )
+        return found or {}
 
     def _running(self, stack: str | None, service: str | None) -> tuple[Running, ...]:
         client = self._clients.stepfunctions

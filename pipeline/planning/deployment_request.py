@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline import json_codec, naming
 from pipeline.errors import InvalidInput, Problem
 from pipeline.hosting import SERVERLESS
-from pipeline.planning import request_checks
-from pipeline.planning.request_fields import DEPLOYMENT_JSON, EXECUTION_INPUT, INFERENCE, SMOKE_TEST
+from pipeline.planning import request_checks, stack_settings
+from pipeline.planning.request_fields import DEPLOYMENT_JSON, EXECUTION_INPUT, INFERENCE, NETWORK, SMOKE_TEST
 from pipeline.planning.request_sources import EXECUTION, PlannedNames, Said
 from pipeline.schema import MISSING, TOO_DEEP
 from pipeline.state_data.request_types import ArchiveLocation, Request
@@ -115,11 +115,14 @@ def _made(parsed: dict[str, Any], asked: dict[str, Any], defaults: StackDefaults
     made = dict(parsed)
     for name, check in (("inference", INFERENCE), ("smoke_test", SMOKE_TEST)):
         made[name] = check.parse(made[name], "", [])
+    made["network"] = made["network"] or NETWORK.parse({}, "", [])
     if made["container"] == defaults["container"]:
         made["image_uri"] = made["image_uri"] or defaults["image_uri"] or None
     made["service"] = made["service"] or naming.service_from_key(made["archive"]["key"]) or ""
     made["consumers"] = made.pop("consumer") or []
     made["default_consumer"] = _is_default(asked.get("consumer"), made["consumers"])
+    made["default_volume_key"] = bool(made["volume_kms_key_arn"]) and not asked.get("volume_kms_key_arn")
+    made["tags"] = made["tags"] or None
     if made["provisioned_concurrency"] and made["max_concurrency"] is None:
         made["max_concurrency"] = made["provisioned_concurrency"]
     if made["hosting"] != SERVERLESS or made["provisioned_concurrency"]:
@@ -152,6 +155,7 @@ def _stack_part(defaults: StackDefaults) -> dict[str, Any]:
     part: dict[str, Any] = {
         "execution_role_arn": defaults["execution_role_arn"],
         "container": defaults["container"],
+        **stack_settings.settings(defaults),
     }
     if defaults["consumer_function_name"]:
         part["consumer"] = {"function_name": defaults["consumer_function_name"]}

@@ -34,6 +34,7 @@ from pipeline.planning import (
     continuity,
     metrics,
     model_settings,
+    network,
     plan_notes,
     quotas,
     sizes,
@@ -201,6 +202,7 @@ def plan(facts: PlanFacts) -> Plan:
                 "ModelName": names.model,
                 "PrimaryContainer": container,
                 "ExecutionRoleArn": request.execution_role_arn,
+                **(network.model_fields(request.network) if where == INSTANCE else {}),
                 "Tags": tags,
             },
             names,
@@ -328,7 +330,9 @@ def choose(
     served = container_choice.on_instances(request, model)
     on = served.request
     types, why = table(on, prices), ""
-    if request.hosting in {SERVERLESS, AUTO}:
+    if request.hosting == AUTO and request.network:
+        why = network.NO_SERVERLESS
+    elif request.hosting in {SERVERLESS, AUTO}:
         serverless = _serverless(request, archive, model, below, types)
         if request.hosting == SERVERLESS or serverless.decision.memory_mb is not None:
             model_settings.require_settings(request)
@@ -457,11 +461,17 @@ def serverless_size(
 def table(
     request: Request, prices: Mapping[str, instance_types.ListedPrice] = instance_types.LISTED
 ) -> tuple[instance_types.Instance, ...]:
-    """Return the instance types that the request's container has an image for, the request's own among them."""
+    """Return the instance types that the request's container has an image for, the request's own among them.
+
+    Where a volume's key is asked for, those are left out whose disk it does not encrypt.
+    """
     profile = images.PROFILES[request.container]
     platforms = images.platforms(profile, request.image_uri, request.instance_type)
     own = (_instance(one, platforms) for one in request.instance_types)
-    return instance_types.table(own, prices, platforms)
+    found = instance_types.table(own, prices, platforms)
+    if request.volume_kms_key_arn is None or request.default_volume_key:
+        return found
+    return tuple(one for one in found if not instance_types.has_own_disk(one.name))
 
 
 def _wish(request: Request) -> Wish:
@@ -505,6 +515,7 @@ def _name(
             "container": container,
             "role": request.execution_role_arn,
             **({"endpoint": updated} if updated and told else {}),
+            **network.identity(request, INSTANCE if "instances" in sized else SERVERLESS),
             **sized,
         }
     )
@@ -604,6 +615,7 @@ def _instances_plan(
         slots=needed.demand.n_parallel,
         detailed_observability=_detailed_observability(request),
         ami_version=images.CUDA_AMI if chosen.platform == instance_types.CUDA else None,
+        volume_key=request.volume_kms_key_arn,
         pooled=bool(asked.pool),
     )
 
@@ -740,4 +752,5 @@ def _tags(facts: PlanFacts, on: OnInstances | None) -> list[dict[str, str]]:
     if on and on.auto_scaling:
         # From the beginning too: whoever deletes the endpoint deletes its scalable target, and asks of no other.
         tags[resource_tags.TAG_SCALING] = autoscaling.tag(on.auto_scaling)
-    return [{"Key": key, "Value": resource_tags.tag_value(value)} for key, value in tags.items()]
+    ours = {key: resource_tags.tag_value(value) for key, value in tags.items()}
+    return [{"Key": key, "Value": value} for key, value in {**ours, **(facts.request.tags or {})}.items()]

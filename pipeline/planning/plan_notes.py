@@ -16,6 +16,7 @@ from pipeline.planning import (
     artifact_choice,
     autoscaling,
     model_settings,
+    network,
     question_form,
     quotas,
     sizes,
@@ -161,6 +162,7 @@ def instance_notes(
         )
     if instance_types.has_own_disk(offer.name):
         lines.append(f"{offer.name} has no volume: {offer.disk}")
+    lines += network.notes(request, offer.name, archive_code=request.code == images.ARCHIVE_CODE)
     tokens = request.inference.max_tokens
     limit_s = min(request.timeout_s, limits.INVOCATION_S.value)
     if not needed.demand.shape.embeds:

@@ -14,7 +14,7 @@ from pipeline import limits, naming, payload
 from pipeline.errors import Problem
 from pipeline.gguf.header import SHARD_NAME
 from pipeline.hosting import AUTO, IN_PLACE, INSTANCE, SERVERLESS
-from pipeline.planning import artifact_choice, autoscaling, consumer
+from pipeline.planning import artifact_choice, autoscaling, consumer, network_checks
 from pipeline.sizing import images
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def problems(request: Request, asked: dict[str, Any], defaults: StackDefaults, s
     if request.hosting != SERVERLESS:
         found += [*_bake(request, asked, said), *_scaled(request, said)]
     found += [*_gate_in_place(request, said), *_whole(request, defaults, said)]
+    found += network_checks.problems(request, asked, defaults, said)
     # Last, and by itself: what is wrong otherwise may be what makes it so large.
     return found or [*_too_large(request, said), *_too_many_looks(request, said)]
 
@@ -53,6 +54,8 @@ def _too_large(request: Request, said: Said) -> list[Problem]:
         "consumer": [replace(one, test_event=None) for one in request.consumers],
         "consumer.test_event": [one.test_event for one in request.consumers],
         "instance_types": request.instance_types,
+        "network": request.network,
+        "tags": request.tags or {},
     }
     name, most = payload.largest(fields.items())
     return [
@@ -103,6 +106,7 @@ _ONLY = {
         "prefer",
         "min_tokens_per_s",
         "answer_within_s",
+        "volume_kms_key_arn",
     ),
     INSTANCE: ("memory_mb", "max_concurrency", "provisioned_concurrency"),
     AUTO: (),

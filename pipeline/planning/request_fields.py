@@ -7,6 +7,7 @@ against each other (`request_checks`).
 from __future__ import annotations
 
 from pipeline import limits, naming
+from pipeline.aws import resource_tags
 from pipeline.gguf import questions
 from pipeline.hosting import ARTIFACTS, AUTO, HOSTINGS, KEPT, NEW_ENDPOINT, SERVERLESS, STRATEGIES
 from pipeline.planning import consumer
@@ -16,6 +17,7 @@ from pipeline.schema import (
     Field,
     Integer,
     ListOf,
+    MapOf,
     Number,
     Object,
     OneOf,
@@ -208,6 +210,41 @@ QUALITY = Object(
     }
 )
 
+NETWORK = Object(
+    {
+        "subnets": Field(
+            ListOf(Text("the id of a subnet, as subnet-0123456789abcdef0", r"subnet-[0-9a-f]{8,25}"), 1, 16),
+            "the subnets in which SageMaker makes the network interfaces of the instances; the stack's when absent",
+            default=[],
+        ),
+        "security_groups": Field(
+            ListOf(Text("the id of a security group, as sg-0123456789abcdef0", r"sg-[0-9a-f]{8,29}"), 1, 5),
+            "the security groups of those interfaces, of the same VPC; the stack's when absent",
+            default=[],
+        ),
+        "isolated": Field(
+            Boolean(),
+            "whether the container is cut off from every network (EnableNetworkIsolation); SageMaker still brings it "
+            "the model and the calls",
+            default=False,
+        ),
+    }
+)
+
+_TAG_CHARACTERS = r"[\w .:/=+@-]"
+
+TAGS = MapOf(
+    Text(
+        "1 to 128 letters, digits, spaces and _.:/=+-@, without the prefixes aws: (AWS's) and sealift: (Sealift's)",
+        rf"(?![Aa][Ww][Ss]:|[Ss][Ee][Aa][Ll][Ii][Ff][Tt]:){_TAG_CHARACTERS}{{1,{resource_tags.MOST_KEY}}}",
+    ),
+    Text(
+        "at most 256 letters, digits, spaces and _.:/=+-@",
+        rf"{_TAG_CHARACTERS}{{0,{resource_tags.MOST_TAG}}}",
+    ),
+    resource_tags.MOST_OWN,
+)
+
 MOST_INSTANCES = 20
 """Of one endpoint: more than an ordinary account may have of any type."""
 
@@ -339,6 +376,23 @@ _TUNABLE: dict[str, Field] = {
     "execution_role_arn": Field(
         Text("the ARN of an IAM role", _ARN + r"iam::[0-9]{12}:role/.+"),
         "the role that the endpoint runs with: the stack's own, also when absent, or one of its EndpointRoleArns",
+    ),
+    "network": Field(
+        NETWORK,
+        "on instances: the VPC of the endpoint's containers, and whether they have a network at all; serverless has "
+        "neither. What the stack names holds for every deployment, which may narrow it",
+        default={},
+    ),
+    "volume_kms_key_arn": Field(
+        Text("the ARN of a KMS key", _ARN + r"kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+"),
+        "on instances with a volume: the key that encrypts it, one of the stack's VolumeKmsKeyArns; the first of them "
+        "when absent. Where it is said, no type with a disk of its own is taken, which no key encrypts",
+    ),
+    "tags": Field(
+        TAGS,
+        "tags of your own on all that is made: model, configuration, endpoint, alarms, and the service's parameter; "
+        "beside the stack's ResourceTags",
+        default={},
     ),
     "code": Field(
         OneOf((images.OWN_CODE, images.ARCHIVE_CODE)),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.planning import stack_settings
+
 if TYPE_CHECKING:
     from pipeline.state_data.request_types import StackDefaults
 
@@ -40,7 +42,11 @@ class Said:
     @classmethod
     def of(cls, document: Any, sidecar: Any, defaults: StackDefaults, names: PlannedNames) -> Said:
         """Return what the three sources of a request say."""
-        stack = {**defaults, "consumer": defaults["consumer_function_name"] or None}
+        stack = {
+            **defaults,
+            "consumer": defaults["consumer_function_name"] or None,
+            **stack_settings.settings(defaults),
+        }
         return cls(((names.document, document), (names.sidecar, sidecar), (names.stack, stack)))
 
     def where(self, *path: str) -> str:

@@ -43,6 +43,9 @@ def _described(check: Check) -> dict[str, Any]:
             return {"anyOf": [_described(check.item), several]}
         case checks.AnyObject():
             return {"type": "object"}
+        case checks.MapOf():
+            named = {"propertyNames": _described(check.key), "additionalProperties": _described(check.item)}
+            return {"type": "object", **named, "maxProperties": check.high}
         case checks.OneOf():
             return {"enum": list(check.values)}
     return _value(check)

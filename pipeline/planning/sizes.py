@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import instance_pools, limits, naming
 from pipeline.hosting import INSTANCE
-from pipeline.planning import alarms, quotas
+from pipeline.planning import alarms, network, quotas
 from pipeline.sizing import instance_types
 from pipeline.state_data.plan_types import Requests, adapts
 
@@ -128,6 +128,7 @@ def requests(
             "EndpointConfigName": config,
             "ProductionVariants": [variant],
             **_metrics(on),
+            **(network.config_fields(on.volume_key, types_of(on.offers, pooled=on.pooled)) if on else {}),
             "Tags": tags,
         },
         create_endpoint={"EndpointName": endpoint, "EndpointConfigName": config, "Tags": tags},

@@ -19,11 +19,12 @@ from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import checklist, execution_history
+from pipeline.planning import set_apart
 from pipeline.report import costs, memory, quality, state_graph, timeline, transcript
 from pipeline.report.links import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pipeline.client.snippets import Snippet
     from pipeline.client.ways_in import WaysIn
@@ -146,6 +147,8 @@ class Document:
     asked_by: AskedBy | None
     """None of a deployment that does not serve."""
     resources: tuple[ResourceRow, ...]
+    set_apart: tuple[Fact, ...]
+    """Of network, key and tags what is set."""
     costs: Costs
     unread: tuple[str, ...]
     """The parts that are missing because their data has another shape than this version knows."""
@@ -212,6 +215,7 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
         switched=part("the consumers", lambda: tuple(_switched(results)), ()),
         asked_by=part("how it is asked", lambda: _asked_by(ran, service, region), None),
         resources=part("the resources", lambda: tuple(_resources(ran, console, alarms)), ()),
+        set_apart=part("the network, the key and the tags", lambda: tuple(_set_apart(plan)), ()),
         costs=costs.reckon(
             prices,
             region,
@@ -433,6 +437,14 @@ def _asked_by(ran: Execution, service: str, region: str) -> AskedBy | None:
 
 def _alarms(results: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(one["name"]) for one in _object(results, "monitor_endpoint").get("alarms") or ())
+
+
+def _set_apart(plan: Mapping[str, Any]) -> Iterator[Fact]:
+    requests = _object(plan, "requests")
+    model, config = _object(requests, "create_model"), _object(requests, "create_endpoint_config")
+    tags = {str(one["Key"]): str(one["Value"]) for one in model.get("Tags") or ()}
+    for word, text in set_apart.describe(model, config, tags):
+        yield Fact(word, text)
 
 
 def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[ResourceRow]:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from botocore.exceptions import ClientError
 
 from pipeline import package_files, wheels
-from pipeline.aws import service_errors, waiting
+from pipeline.aws import resource_tags, service_errors, waiting
 from pipeline.errors import InvalidInput, Problem, RequestRejected
+from pipeline.settings import RESOURCE_TAGS
 from pipeline.stack import bundles, changes, code_bucket, template
 
 if TYPE_CHECKING:
@@ -197,6 +198,29 @@ def outputs_of(found: Mapping[str, Any]) -> dict[str, str]:
 # ----------------------------------------------------------------------------- staging
 
 
+def stack_tags(found: Mapping[str, Any] | None, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of a stack, which CloudFormation gives to its resources: those of its parameter, and others' own.
+
+    Args:
+        found: the stack as DescribeStacks has it; None for one that is yet to be made.
+        values: of the template's parameters; those that are not here keep what they have.
+    """
+    parameters = {
+        one["ParameterKey"]: one.get("ParameterValue", "") for one in (found or {}).get("Parameters", ())
+    }
+    before = parameters.get(RESOURCE_TAGS, "")
+    old, new = resource_tags.pairs(before), resource_tags.pairs(values.get(RESOURCE_TAGS, before))
+    there = {one["Key"]: one["Value"] for one in (found or {}).get("Tags", ())}
+    return {key: value for key, value in there.items() if old.get(key) != value} | new
+
+
+def _tagged(found: Mapping[str, Any] | None, values: Mapping[str, str]) -> dict[str, Any]:
+    """Return a change set's Tags; nothing where nobody ever named any, so that a stack's tags stay as they are."""
+    there = [one["Key"] for one in (found or {}).get("Tags", ())]
+    wanted = stack_tags(found, values)
+    return {"Tags": [{"Key": key, "Value": wanted[key]} for key in wanted]} if there or wanted else {}
+
+
 def change_set_type(name: str, found: Mapping[str, Any] | None) -> Kind:
     """Return how a stack gets to what is wanted, by what there is.
 
@@ -278,6 +302,7 @@ def stage(
         Parameters=chosen,  # type: ignore[arg-type]
         Capabilities=list(CAPABILITIES),
         Description="Made by sealift deploy",
+        **_tagged(found if kind == "UPDATE" else None, values),
         **where,
     )
     staged = Staged(

@@ -122,6 +122,8 @@ class OnInstances:
     """Of the configuration's MetricsConfig; None where it says nothing, and AWS's own default holds."""
     ami_version: str | None = unsaid(None)
     """The machine's own image, whose driver a CUDA image needs; None for AWS's default."""
+    volume_key: str | None = unsaid(None)
+    """The ARN of the key that encrypts volumes; None for AWS's own."""
     pooled: bool = unsaid(default=False)
     """Whether the offers are a pool, of which SageMaker takes the first that it has capacity of; in plans of releases
     that knew of no pools, the others are there for quotas alone."""

@@ -36,6 +36,15 @@ class StackDefaults(TypedDict):
     artifact_bucket: str
     allow_archive_code: str
     """"true" when deployments may run the code that an archive brings."""
+    subnets: NotRequired[str]
+    """Those of all endpoints, with commas between; empty for none. The same."""
+    security_groups: NotRequired[str]
+    network_isolation: NotRequired[str]
+    """"true" when no container has a network."""
+    volume_kms_key_arns: NotRequired[str]
+    """Keys that may encrypt volumes, with commas between, the first by default; empty for none."""
+    resource_tags: NotRequired[str]
+    """Tags of all that is made, as key=value with commas between; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,21 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """Where the containers of instances are."""
+
+    subnets: tuple[str, ...] = ()
+    """Empty: in no VPC of the account."""
+    security_groups: tuple[str, ...] = ()
+    isolated: bool = False
+    """Whether they have no network at all."""
+
+    def __bool__(self) -> bool:
+        """Whether anything is asked for that serverless does not have."""
+        return bool(self.subnets or self.security_groups) or self.isolated
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A deployment's request, with every field of `request_fields.EXECUTION_INPUT`; `consumer` is `consumers` here."""
 
@@ -193,5 +217,12 @@ class Request:
     """Seconds of an answer of 150 tokens."""
     container_chosen: bool = unsaid(default=False)
     """Whether nobody named the container, so that on instances AWS's llama.cpp image takes its place."""
+    network: Network = unsaid(Network())
+    volume_kms_key_arn: str | None = unsaid(None)
+    """None: AWS's own key."""
+    default_volume_key: bool = unsaid(default=False)
+    """Whether that key is the stack's own, which nobody named."""
+    tags: dict[str, str] | None = unsaid(None)
+    """Of somebody's own; None for none."""
     quality: RequestedGate | None = None
     """None: the consumers are switched without one. A request that an older release checked does not say."""

@@ -17,6 +17,7 @@ from pipeline.schema import (
     Field,
     Integer,
     ListOf,
+    MapOf,
     Number,
     Object,
     OneOf,
@@ -268,3 +269,25 @@ def test_no_value_of_a_known_field_makes_the_input_check_raise(values: dict[str,
 
     assert set(accepted) | {"archive"} == set(EXECUTION_INPUT.fields)
     assert all(problem.error in {"WrongValue", "MissingField", "UnknownField"} for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        pytest.param({"a": "b", "c": ""}, [], id="right"),
+        pytest.param({}, [], id="empty"),
+        pytest.param(
+            {"a": "b", "c": "d", "e": "f"}, ["tags is {'a': 'b', 'c': 'd', 'e': 'f'}"], id="one too many"
+        ),
+        pytest.param({"A": "b", "c": 1}, ["a name in tags is 'A'", "tags.c is 1"], id="a name and a value"),
+        pytest.param({"A": 1}, ["a name in tags is 'A'"], id="nobody asks for the value of a wrong name"),
+        pytest.param(["a"], ["tags is ['a']"], id="a list"),
+    ],
+)
+def test_free_names_are_accepted_by_a_check(value: Any, seen: list[str]) -> None:
+    """Each wrong name and each wrong value is a mistake of its own."""
+    check = MapOf(Text("lower case", r"[a-z]+"), Text("text", r"[a-z]*"), 2)
+    problems: list[Problem] = []
+    check.parse(value, "tags", problems)
+
+    assert [one.seen for one in problems] == seen

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from local_cloud.hosting.platform.resources import Deployment
     from local_cloud.hosting.platform.settings import HostingSettings
 
+NOT_ISOLATED = (
+    "network isolation was asked for, and this container is a process of this machine, whose network it has: only a "
+    "true container has none"
+)
 _KEEPER = Path(__file__).with_name("keeper.py")
 _JOIN_S = 5.0
 """Longest wait for a thread whose process is gone; only a log that hangs takes longer."""
@@ -72,6 +76,8 @@ class ProcessLauncher:
         Raises:
             LaunchFailedError: with the FailureReason.
         """
+        if deployment.isolated:
+            place.log(NOT_ISOLATED)
         model_dir = place.folder / "model"
         model_dir.mkdir()
         self._models.bring(deployment, place.folder, model_dir, cancelled)

@@ -51,6 +51,7 @@ def endpoint_config(record: EndpointConfig) -> dict[str, Any]:
         "ProductionVariants": [{"InitialVariantWeight": 1.0, **record.variant}],
         "CreationTime": record.created,
         "EnableNetworkIsolation": False,
+        **({"KmsKeyId": record.request["KmsKeyId"]} if record.request.get("KmsKeyId") else {}),
         **({} if "ServerlessConfig" in record.variant else {"MetricsConfig": _metrics(record)}),
     }
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from local_cloud.hosting.containers.model_files import Fetch, Objects
     from local_cloud.hosting.fleet import Fleet
     from local_cloud.hosting.platform.images import Images
+    from local_cloud.hosting.platform.networks import Networks
     from local_cloud.hosting.platform.resources import AwsAccount
 
 _LOGGER = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class ControlPlane:
         exists: Callable[[str, str, str], bool] | None,
         objects: Objects,
         images: Images | None,
+        networks: Networks | None,
         clock: Callable[[], float],
     ) -> None:
         self._account = account
@@ -69,6 +71,7 @@ class ControlPlane:
         self._exists = exists
         self._objects = objects
         self._images = images
+        self._networks = networks
         self._clock = clock
         self._lock = threading.RLock()
         self._models: Shelf[Model] = Shelf(ResourceKind.MODEL, account)
@@ -121,6 +124,8 @@ class ControlPlane:
         with self._lock:
             self._models.require_free(name)
         model = Model(name, self._account.arn(ResourceKind.MODEL, name), self._clock(), request)
+        if self._networks is not None:
+            rules.check_vpc(request, self._networks)
         self._check_model_data(model)
         if self._images is not None:
             rules.check_image(
@@ -277,8 +282,18 @@ class ControlPlane:
         rows, token = page(self._fleet.endpoints(), request)
         return _listed("Endpoints", [descriptions.endpoint_row(row) for row in rows], token)
 
+    def volume_key(self, config_name: str) -> str | None:
+        """Return the key of a configuration; None for none, and where there is no such configuration."""
+        with self._lock:
+            try:
+                return self._configs.get(config_name).request.get("KmsKeyId") or None
+            except AwsError:
+                return None
+
     def _deployment(self, config_name: str) -> Deployment:
         config = self._configs.get(config_name)
+        if self._networks is not None:
+            rules.check_key(config, self._networks)
         return Deployment.of(config, self._models.get(config.variant["ModelName"]))
 
     # Tags

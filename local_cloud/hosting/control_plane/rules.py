@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from local_cloud.hosting.platform.images import Images
+    from local_cloud.hosting.platform.networks import Networks
     from local_cloud.hosting.platform.resources import (
         Capacity,
+        EndpointConfig,
         Model,
     )
 
@@ -80,6 +82,9 @@ _EXCLUDED_IN_CONFIG = {
     "ShadowProductionVariants": "A shadow variant",
     "ExplainerConfig": "An explainer",
     "VpcConfig": "VPC configuration",
+    "EnableNetworkIsolation": "Network isolation",
+    # AWS's guide says of serverless that the key encrypts its copy of the image, and users that it is refused.
+    "KmsKeyId": "A KMS key",
 }
 _EXCLUDED_IN_VARIANT = (
     "InitialInstanceCount",
@@ -157,7 +162,7 @@ def check_config(request: Mapping[str, Any]) -> None:
 
 def _check_instances_config(request: Mapping[str, Any]) -> None:
     # Of serverless AWS's guide says neither that it has a MetricsConfig nor that it is refused one.
-    _only(_CONFIG | {"MetricsConfig"}, request)
+    _only(_CONFIG | {"MetricsConfig", "KmsKeyId"}, request)
     metrics = request.get("MetricsConfig", {})
     _only(_METRICS, metrics)
     every = metrics.get("MetricPublishFrequencyInSeconds", PUBLISH_EVERY_S[0])
@@ -177,6 +182,8 @@ def _check_instances_config(request: Mapping[str, Any]) -> None:
         if "VolumeSizeInGB" in variants[0] and instance_types.has_own_disk(type_):
             raise invalid(texts.volume_not_allowed(type_))
         _check_ami(variants[0].get("InferenceAmiVersion"), type_)
+        if request.get("KmsKeyId") and instance_types.has_own_disk(type_):
+            raise invalid(texts.key_not_allowed(type_))
 
 
 def _check_pools(variant: Mapping[str, Any], pools: Sequence[Mapping[str, Any]]) -> None:
@@ -232,10 +239,20 @@ def check_model_is_emulated(model: Model) -> None:
     """Raise ValidationException for a model that instances take in AWS and not here."""
     if model.container.get("Mode") == "MultiModel" or "MultiModelConfig" in model.container:
         raise invalid(texts.not_emulated("A multi-model container"))
-    if model.request.get("VpcConfig"):
-        raise invalid(texts.not_emulated("VPC configuration"))
-    if model.request.get("EnableNetworkIsolation"):
-        raise invalid(texts.not_emulated("Network isolation"))
+
+
+def check_vpc(request: Mapping[str, Any], networks: Networks) -> None:
+    """Raise ValidationException for a VpcConfig of CreateModel by which there can be no network interfaces."""
+    config = request.get("VpcConfig")
+    if config and (problem := networks.vpc_problem(request["ExecutionRoleArn"], config)):
+        raise invalid(problem)
+
+
+def check_key(config: EndpointConfig, networks: Networks) -> None:
+    """Raise ValidationException for a configuration whose key does not exist, or is disabled."""
+    key = config.request.get("KmsKeyId")
+    if key and (problem := networks.key_problem(key)):
+        raise invalid(problem)
 
 
 def check_image(uri: str, role_arn: str, *, region: str, images: Images) -> None:

@@ -167,6 +167,8 @@ class Deployment:
     model_source: Mapping[str, Any] | None
     """The S3DataSource of a ModelDataSource."""
     environment: Mapping[str, str]
+    isolated: bool = False
+    """Whether the container is to have no network."""
 
     @classmethod
     def of(cls, config: EndpointConfig, model: Model) -> Deployment:
@@ -181,6 +183,7 @@ class Deployment:
             model_data_url=model.container.get("ModelDataUrl"),
             model_source=(model.container.get("ModelDataSource") or {}).get("S3DataSource"),
             environment=dict(model.container.get("Environment", {})),
+            isolated=bool(model.request.get("EnableNetworkIsolation")),
         )
 
 

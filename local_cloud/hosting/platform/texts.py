@@ -85,6 +85,15 @@ def ami_not_allowed(version: str, instance_type: str) -> str:
     return f"InferenceAmiVersion {version} is not supported for the instance type {instance_type}."
 
 
+def key_not_allowed(instance_type: str) -> str:
+    """Return the refusal of a key for a type that has a disk of its own. OURS.
+
+    MODEL of older SDKs says that "the call to CreateEndpointConfig fails"; the newest only that the key does not
+    encrypt such a disk. Until an account tells, the stricter one holds here.
+    """
+    return f"KmsKeyId is not supported for the selected Instance type {instance_type}: it has local storage."
+
+
 def type_and_pool() -> str:
     """Return the refusal of a variant that names a type and a pool. OURS; that a pool replaces the type is GUIDE's."""
     return "InstanceType and InstancePools cannot both be given."

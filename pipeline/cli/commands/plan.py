@@ -38,12 +38,14 @@ from pipeline.planning import (
     container_choice,
     container_needs,
     deployment_request,
+    network,
     plan_notes,
     quotas,
     request_sources,
 )
 from pipeline.planning import plan as planned
 from pipeline.planning.container_choice import ContainerChoice
+from pipeline.planning.request_fields import DEPLOYMENT_JSON
 from pipeline.rollout import own_image, sidecars
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
@@ -79,7 +81,7 @@ _NO_STACK: Final[StackDefaults] = {
     "allow_archive_code": "true",
 }
 """What the sizes do not depend on."""
-_OWN_IMAGE: Final = "000000000000.dkr.ecr.us-east-1.amazonaws.com/image:tag"
+_OWN_IMAGE: Final = "000000000000.dkr.ecr.{}.amazonaws.com/image:tag"
 """Stands for the image of the stack, which the sizes do not depend on either."""
 
 
@@ -126,6 +128,11 @@ class PlanShown:
     def offers(self) -> tuple[Offer, ...]:
         """On instances: the type that would be taken, and those to step to."""
         return self.choice.offers if self.choice else ()
+
+    @property
+    def set_apart(self) -> tuple[tuple[str, str], ...]:
+        """Of network, key and tags what would be set, each with a word for what it is about."""
+        return network.planned(self.request, [one.name for one in self.offers[:1]])
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -201,6 +208,7 @@ class PlanShown:
             "containers": [{**asdict(one), "within_quota": one.within_quota} for one in self.containers],
             "alternatives": [asdict(alternative) for alternative in self.decision.alternatives],
             "steps": json_codec.encode(self.steps),
+            "set_apart": dict(self.set_apart),
             "notes": list(self.notes),
             "bytes_read": self.report.bytes_read,
         }
@@ -308,11 +316,18 @@ def _defaults(container: str, found: preflight.Stack | None) -> StackDefaults:
             "container": own["container"],
             "image_uri": own["image_uri"],
             "region": own["region"],
+            "subnets": own.get("subnets", ""),
+            "security_groups": own.get("security_groups", ""),
+            "network_isolation": own.get("network_isolation", ""),
+            "volume_kms_key_arns": own.get("volume_kms_key_arns", ""),
+            "resource_tags": own.get("resource_tags", ""),
         }
+    region = settings.region()
     return {
         **_NO_STACK,
+        "region": region,
         "container": container,
-        "image_uri": "" if container == images.AUTO else _OWN_IMAGE,
+        "image_uri": "" if container == images.AUTO else _OWN_IMAGE.format(region),
     }
 
 
@@ -446,7 +461,23 @@ def _request(document: dict[str, Any], beside: Any, stack: StackDefaults, names:
     if isinstance(beside, dict) and isinstance(role := beside.get("execution_role_arn"), str):
         # Which roles a stack may hand on is the stack's to say.
         stack = {**stack, "endpoint_role_arns": role}
+    if "subnets" not in stack:
+        # Without a stack nobody can tell what its parameters allow: what is asked for is taken to be allowed.
+        stack = {**stack, **_allowed(beside, document)}
     return deployment_request.request(document, beside, stack, request_sources.PlannedNames(*names))
+
+
+def _allowed(*sources: Any) -> StackDefaults:
+    """Return what a stack says that allows the network and the key that these sources ask for, the last one first."""
+    said = deployment_request.merged(*(one for one in sources if isinstance(one, dict)))
+    asked = {name: said[name] for name in ("network", "volume_kms_key_arn") if name in said}
+    parsed = DEPLOYMENT_JSON.parse(asked, "", []) or {}
+    network = parsed["network"] or {}
+    return {  # type: ignore[typeddict-item]
+        "subnets": ",".join(filter(None, network.get("subnets") or ())),
+        "security_groups": ",".join(filter(None, network.get("security_groups") or ())),
+        "volume_kms_key_arns": parsed["volume_kms_key_arn"] or "",
+    }
 
 
 def _beside(source: Source) -> tuple[str, Any]:
@@ -530,6 +561,8 @@ def _created(made: PlanShown, screen: Screen) -> None:
         started = f", ProvisionedConcurrency {kept}" if kept else ""
         size = f"MemorySizeInMB {made.decision.memory_mb}, MaxConcurrency {concurrency}{started}"
         _say(screen, "size", size)
+    for word, text in made.set_apart:
+        _say(screen, word, text)
 
 
 def _budgets(needed: fit.Fit, memory_mb: int | None, screen: Screen) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.options import StatusOptions
     from pipeline.client.ways_in import WaysIn
-    from pipeline.operations.service_status import DeploymentStatus, Service
+    from pipeline.operations.service_status import AlarmState, DeploymentStatus, Service
     from pipeline.planning.container_choice import OwnImage
 
 FULL = frozenset({Role.SERVES, Role.TRIED})
@@ -196,9 +196,15 @@ def _deployment(one: DeploymentStatus, now: datetime) -> Iterator[str]:
         yield f"  {'':<11}image {endpoint.image.short}{whose}"
         if endpoint.image.newer:
             yield f"  {'':<11}its repository has a newer one, {endpoint.image.newer}: the next deployment may take it"
-    quiet = sum(alarm.state != alarms.ALARM for alarm in one.alarms)
-    yield f"  {'':<11}alarms: {quiet} quiet" if one.alarms else f"  {'':<11}alarms: none"
-    for alarm in one.alarms:
+    for word, text in endpoint.set_apart:
+        yield f"  {'':<11}{word} {text}"
+    yield from _alarms(one.alarms)
+
+
+def _alarms(found: Sequence[AlarmState]) -> Iterator[str]:
+    quiet = sum(alarm.state != alarms.ALARM for alarm in found)
+    yield f"  {'':<11}alarms: {quiet} quiet" if found else f"  {'':<11}alarms: none"
+    for alarm in found:
         if alarm.state == alarms.ALARM:
             yield f"  {'':<11}ALARM {alarm.name}: {alarm.reason or 'no reason told'}"
 
@@ -220,6 +226,7 @@ def document(
                 "max_concurrency": one.endpoint.max_concurrency,
                 "usd_per_hour": one.endpoint.cost.usd_per_hour if one.endpoint.cost else None,
                 "instance_type": one.endpoint.instance_type,
+                "set_apart": dict(one.endpoint.set_apart),
                 "image": {
                     "uri": one.endpoint.image.uri,
                     "digest": one.endpoint.image.digest,

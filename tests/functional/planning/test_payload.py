@@ -110,6 +110,8 @@ def largest(letter: str, prompts: int, callers: int, where: str, *, canary: bool
         "smoke_test": {"prompts": ["p"] * prompts, "expect": {"allow_degenerate": True}},
         "consumer": consumers(callers, letter, canary=canary),
         "quality": {"suite": SUITE, "allow_failed": 100},
+        # As many bytes as are taken.
+        "tags": {f"{n:06}": "v" * 190 for n in range(10)},
     }
 
     def place(document: dict[str, Any], length: int) -> None:

@@ -45,8 +45,9 @@ EVENT: dict[str, Any] = {
     "endpoint_name": "harbour-0",
     "prompt": "What does a sealift do?",
     "serving": SERVING,
+    "tags": [],
 }
-SHIFT: dict[str, Any] = {name: value for name, value in EVENT.items() if name != "serving"}
+SHIFT: dict[str, Any] = {name: value for name, value in EVENT.items() if name not in {"serving", "tags"}}
 GOOD = {"endpoint_name": "harbour-0", "answer": "It carries cargo."}
 
 

@@ -44,6 +44,8 @@ MARKED = {
     "sealift:execution": EXECUTION,
     "sealift:serving-since": SERVING["since"],
 }
+TAGS = [{"Key": "sealift:service", "Value": "of the deployment"}]
+"""Of what the deployment made."""
 NONE: dict[str, Any] = {"name": PARAMETER, "value": None, "tags": {}}
 EARLIER: dict[str, Any] = {"name": PARAMETER, "value": "harbour-1", "tags": THEIRS}
 
@@ -64,10 +66,12 @@ def was(before: dict[str, Any], *, reads: int = 1) -> dict[str, Any]:
     return {"consumers": [], "reads": reads, "instead": None, "parameter": before}
 
 
-def switch(do: Task, script: Script, before: dict[str, Any]) -> dict[str, Any]:
+def switch(
+    do: Task, script: Script, before: dict[str, Any], tags: list[dict[str, str]] = TAGS
+) -> dict[str, Any]:
     """Run UpdateConsumer without a consumer."""
-    event = {"consumers": [], "before": was(before), "endpoint_name": OURS, "prompt": "?", "serving": SERVING}
-    return do("UpdateConsumer", script.clients, **event)
+    asked = {"consumers": [], "before": was(before), "endpoint_name": OURS, "prompt": "?"}
+    return do("UpdateConsumer", script.clients, **asked, serving=SERVING, tags=tags)
 
 
 def undo(do: Task, script: Script, before: dict[str, Any] | None, **plan: Any) -> dict[str, Any]:
@@ -263,6 +267,20 @@ def test_what_came_between_the_look_and_the_write_is_put_back(
     assert parameters.tags[PARAMETER] == THEIRS
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_tags_of_ones_own_go_onto_it(
+    do: Task, script: Script, parameters: FakeParameters, *, there: bool
+) -> None:
+    """And stay, whoever undoes the switch: of those that were there before nobody else's is taken away."""
+    if there:
+        parameters.put(PARAMETER, "harbour-1", team="cargo", **THEIRS)
+    before = EARLIER if there else NONE
+    switch(do, script, before, [*TAGS, {"Key": "Owner", "Value": "quay"}])
+
+    others = {"team": "cargo"} if there else {}
+    assert parameters.tags[PARAMETER] == {**MARKED, **others, "Owner": "quay"}
+
+
 def test_what_nobody_read_is_not_set(do: Task, script: Script, parameters: FakeParameters) -> None:
     """An execution of a release that knew of no parameter goes on without one."""
     event = {
@@ -271,6 +289,7 @@ def test_what_nobody_read_is_not_set(do: Task, script: Script, parameters: FakeP
         "endpoint_name": OURS,
         "prompt": "?",
         "serving": SERVING,
+        "tags": TAGS,
     }
 
     assert do("UpdateConsumer", script.clients, **event)["parameter"] is None

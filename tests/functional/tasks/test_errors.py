@@ -231,6 +231,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             "endpoint_name": "harbour-0",
             "prompt": "What?",
             "serving": SERVING,
+            "tags": [],
         },
     ),
     (

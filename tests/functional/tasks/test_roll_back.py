@@ -386,6 +386,7 @@ def test_an_alias_goes_back_with_its_weights(do: Task, script: Script, moto_cons
         endpoint_name="harbour-0",
         prompt="What?",
         serving=SERVING,
+        tags=[],
     )
     assert moto_consumer.alias() != there
     nothing_there(script)

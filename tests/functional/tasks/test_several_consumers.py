@@ -122,7 +122,7 @@ def step(
 ) -> dict[str, Any]:
     """Run ShiftConsumer or UpdateConsumer."""
     event = {"consumers": asked, "before": before, "endpoint_name": "harbour-0", "prompt": "What?"}
-    more = {"serving": SERVING} if name == "UpdateConsumer" else {}
+    more = {"serving": SERVING, "tags": []} if name == "UpdateConsumer" else {}
     return do(name, two.clients, **event, **more)
 
 
@@ -244,7 +244,7 @@ def test_an_update_in_progress_does_not_hold_up_the_next(do: Task, script: Scrip
     event = {"consumers": [CONSUMER, REPORTS], "before": before, "endpoint_name": "harbour-0", "prompt": "?"}
 
     with pytest.raises(ConsumerBusy):
-        do("UpdateConsumer", script.clients, **event, serving=SERVING)
+        do("UpdateConsumer", script.clients, **event, serving=SERVING, tags=[])
 
 
 # ------------------------------------------------------------------------ in steps

@@ -216,3 +216,45 @@ Resources: {Topic: {Type: AWS::SNS::Topic, Properties: {DisplayName: !Join ["+",
     (found,) = clients.cloudformation.describe_stacks(StackName=changed["StackId"])["Stacks"]
     told = {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]}
     assert (found["StackStatus"], told) == ("UPDATE_COMPLETE", {"Names": "a,b", "Days": "3"})
+
+
+CONDITIONAL = """
+Parameters: {Wanted: {Type: String, Default: "false"}}
+Conditions: {HasGrants: !Equals [!Ref Wanted, "true"]}
+Resources:
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Version: 2012-10-17
+        Statement: [{Effect: Allow, Principal: {Service: lambda.amazonaws.com}, Action: sts:AssumeRole}]
+  Grants:
+    Type: AWS::IAM::Policy
+    Condition: HasGrants
+    Properties:
+      PolicyName: grants
+      Roles: [!Ref Role]
+      PolicyDocument:
+        Version: 2012-10-17
+        Statement: [{Effect: Allow, Action: s3:GetObject, Resource: "arn:aws:s3:::x/*"}]
+Outputs:
+  Name: {Value: !Ref Role}
+"""
+
+
+def test_what_a_condition_took_away_comes_again(clients: Clients) -> None:
+    """And goes again: each time as if it had never been there."""
+    role = made(clients, "conditional", CONDITIONAL, Capabilities=["CAPABILITY_IAM"])["Name"]
+    there = []
+    for value in ("true", "false", "true", "false"):
+        clients.cloudformation.update_stack(
+            StackName="conditional",
+            TemplateBody=CONDITIONAL,
+            Parameters=[{"ParameterKey": "Wanted", "ParameterValue": value}],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        (stack,) = clients.cloudformation.describe_stacks(StackName="conditional")["Stacks"]
+        assert stack["StackStatus"] == "UPDATE_COMPLETE"
+        there.append(bool(clients.iam.list_role_policies(RoleName=role)["PolicyNames"]))
+
+    assert there == [True, False, True, False]

@@ -80,6 +80,7 @@ FACTS = Rehearsal(
     uploads=(PlannedUpload(300, "s3://b/deployment.json"), PlannedUpload(3 << 20, "s3://b/model.tar.gz")),
     endpoint="demo-<digest>",
     names=("demo-<digest>",),
+    set_apart=(("key", "arn:aws:kms:us-east-1:123456789012:key/1 encrypts the volume"),),
     size="1024 MB, serverless",
     alarms=("a", "b"),
     switches=(Switch("f:live", "ENDPOINT_NAME", "demo-3"), Switch("g", "OTHER", None)),
@@ -111,6 +112,7 @@ def test_each_change_is_a_line() -> None:
         "ENDPOINT_NAME of f:live: demo-3 -> demo-<digest>",
         "OTHER of g: not set -> demo-<digest>",
     ]
+    assert said["key"][0].endswith("key/1 encrypts the volume")
     assert said["keep"] == ["demo-3, to roll back to"]
     assert said["retire"] == ["demo-2"]
     assert said["stays"] == ["demo-1: X of f names it"]

@@ -507,7 +507,17 @@ def test_model_data_that_may_not_be_read_is_refused() -> None:
             "More than one production variant",
             id="two variants",
         ),
-        pytest.param({**config_request(), "KmsKeyId": "key"}, "KmsKeyId is valid in AWS", id="not emulated"),
+        pytest.param({**config_request(), "KmsKeyId": "key"}, "A KMS key is not supported", id="key"),
+        pytest.param(
+            {**config_request(), "EnableNetworkIsolation": True},
+            "Network isolation is not supported",
+            id="isolation",
+        ),
+        pytest.param(
+            {**config_request(), "ExecutionRoleArn": "arn:aws:iam::123456789012:role/r"},
+            "ExecutionRoleArn is valid in AWS",
+            id="not emulated",
+        ),
         pytest.param(
             {**config_request(), "VpcConfig": {"SecurityGroupIds": ["s"], "Subnets": ["n"]}},
             "VPC configuration is not supported",

@@ -43,6 +43,7 @@ def test_one_field_is_enough(defaults: StackDefaults) -> None:
         "consumers",
         "default_consumer",
         "container_chosen",
+        "default_volume_key",
     } - {"consumer"}
     assert request.service == "harbour"
     assert request.max_concurrency is None

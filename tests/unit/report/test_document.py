@@ -121,6 +121,26 @@ def test_the_same_execution_gives_the_same_report(succeeded: ReportFacts) -> Non
     assert made(succeeded) == made(succeeded)
 
 
+def test_network_key_and_tags_are_told_by_the_plans_requests() -> None:
+    """Of what is set alone; Sealift's own tags are no news."""
+    plan = {
+        "requests": {
+            "create_model": {
+                "EnableNetworkIsolation": True,
+                "Tags": [{"Key": "sealift:service", "Value": "x"}, {"Key": "Owner", "Value": "y"}],
+            },
+            "create_endpoint_config": {"KmsKeyId": "arn:key"},
+        }
+    }
+
+    assert {one.name: one.value for one in document._set_apart(plan)} == {
+        "network": "isolated: the container has no network",
+        "key": "arn:key encrypts the volume",
+        "tags": "Owner=y",
+    }
+    assert list(document._set_apart({})) == []
+
+
 def test_a_failure_has_its_diagnosis_and_what_became_of_what_was_made(failed: ReportFacts) -> None:
     """What happened, why, what to do; what is gone again and what is left."""
     report = made(failed)

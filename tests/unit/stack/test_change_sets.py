@@ -104,6 +104,31 @@ def watched(
     return ended, [f"{one.name} {one.status}" for one in seen], slept
 
 
+@pytest.mark.parametrize(
+    ("found", "values", "tags"),
+    [
+        pytest.param(None, {}, {}, id="none"),
+        pytest.param(None, {"ResourceTags": "a=1, b=x=y"}, {"a": "1", "b": "x=y"}, id="a new stack"),
+        pytest.param(("a=1", {"a": "1"}), {}, {"a": "1"}, id="the parameter stays"),
+        pytest.param(("a=1", {"a": "1"}), {"ResourceTags": "b=2"}, {"b": "2"}, id="it changes"),
+        pytest.param(("a=1", {"a": "1", "c": "3"}), {"ResourceTags": ""}, {"c": "3"}, id="others' own stay"),
+        pytest.param(("a=1", {"a": "9"}), {"ResourceTags": ""}, {"a": "9"}, id="what somebody changed stays"),
+        pytest.param(("a=1", {}), {}, {"a": "1"}, id="what somebody took away comes again"),
+    ],
+)
+def test_a_stack_has_the_tags_that_its_deployments_give(
+    found: tuple[str, dict[str, str]] | None, values: dict[str, str], tags: dict[str, str]
+) -> None:
+    """And keeps those that are nobody's parameter."""
+    stack = None
+    if found is not None:
+        parameters = [{"ParameterKey": "ResourceTags", "ParameterValue": found[0]}]
+        there = [{"Key": key, "Value": value} for key, value in found[1].items()]
+        stack = {"Parameters": parameters, "Tags": there}
+
+    assert change_sets.stack_tags(stack, values) == tags
+
+
 def test_every_event_is_told_once_in_order_until_the_stack_is_at_rest() -> None:
     """What was before is not; between two looks it waits; an intermediate end of the stack's is none."""
     ended, seen, slept = watched(

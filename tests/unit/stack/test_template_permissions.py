@@ -299,6 +299,21 @@ def test_whoever_reads_writes_or_publishes_may_use_the_key() -> None:
     assert may == {role: both if role in writes else {"kms:Decrypt"} for role in reads | writes}
 
 
+def test_whoever_makes_endpoints_may_grant_the_use_of_a_volumes_key() -> None:
+    """To AWS's services alone; the endpoints' role too, since AWS's pages do not agree whose grant it is."""
+    makes, may = {"EndpointRole"}, set()
+    for role, statement in permissions.statements():
+        actions = set(permissions.listed(statement["Action"]))
+        if statement["Resource"] == {"Ref": "VolumeKmsKeyArns"}:
+            assert actions == {"kms:CreateGrant"}
+            assert statement["Condition"] == {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+            may.update(role.split(", "))
+        if actions & {"sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"}:
+            makes.add(role)
+
+    assert may == makes
+
+
 def test_whoever_reads_or_writes_a_consumer_may_use_its_key() -> None:
     """For those functions alone, and by way of Lambda; the message that names the tasks is held to the template."""
     reads, writes = set(), set()
