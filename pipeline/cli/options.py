@@ -266,6 +266,13 @@ class DeploymentOptions(CommonOptions):
     n_ctx: int | None = _setting(
         "inference.n_ctx", "--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)"
     )
+    expires_after_h: float | None = _setting(
+        "expires_after_h",
+        "--expires-after-h",
+        type=float,
+        metavar="HOURS",
+        help="take the deployment down by itself so many hours after its success (default: it stays)",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,6 +81,8 @@ class Rehearsal:
     """The same with storage and alarms; None where a price is not known."""
     cost: tuple[str, ...]
     """How that is reckoned."""
+    expires_after_h: float | None = None
+    """Hours after its success in which it would be taken down by itself."""
     notes: tuple[str, ...] = ()
     """Of the plan."""
     unseen: tuple[str, ...] = ()
@@ -110,7 +112,7 @@ def gather(
     offer = made.offers[0] if made.offers else None
     cpus = offer.vcpus if offer else None
     watched = alarms.summaries(endpoint, request.timeout_s, cpus, profile.log_lines(request.code))
-    hourly = request.instance_count * offer.usd_per_hour if offer else 0.0
+    hourly = made.usd_per_hour
     idle = _idle(made, found.defaults["region"], len(watched))
     known = [one.usd for one in idle if one.usd is not None]
     monthly = sum(known) + hourly * hourly_costs.HOURS_A_MONTH if len(known) == len(idle) else None
@@ -131,6 +133,7 @@ def gather(
         usd_per_hour=round(hourly, 6),
         usd_per_month=None if monthly is None else round(monthly, 2),
         cost=tuple(f"{one.what}: {one.how}" for one in idle),
+        expires_after_h=request.expires_after_h,
         notes=made.notes,
         unseen=tuple(unseen),
     )
@@ -244,7 +247,9 @@ def lines(facts: Rehearsal) -> Iterator[tuple[str, str]]:
     for text in facts.spared:
         yield "stays", text
     month = "a price is not known" if facts.usd_per_month is None else f"${facts.usd_per_month:,.2f} a month"
-    yield "cost", f"${facts.usd_per_hour:g} an hour while nobody calls; with storage and alarms {month}"
+    yield "cost", f"{hourly_costs.Cost(facts.usd_per_hour).now}; with storage and alarms {month}"
+    if facts.expires_after_h is not None:
+        yield "goes", f"by itself, {facts.expires_after_h:g} h after its success"
     for text in facts.notes:
         yield "note", text
     for text in facts.unseen:

@@ -224,12 +224,13 @@ class Overview:
 # -- deciding
 
 
-def cost(services: Iterable[Service]) -> Cost | None:
-    """Return what all endpoints that run instances cost an hour; None when there is none of them."""
+def cost(services: Iterable[Service]) -> Cost:
+    """Return what all endpoints cost an hour while nobody calls them; those that cost nothing then are not in the sum."""
     found = [one.endpoint for service in services for one in service.deployments]
-    paid = [(one.name, one.cost) for one in found if one.cost is not None and one.cost.usd_per_hour != 0]
+    unread = Cost(None, "its configuration could not be read")
+    paid = [(one.name, one.cost or unread) for one in found if (one.cost or unread).usd_per_hour != 0]
     if not paid:
-        return None
+        return Cost(0.0)
     known = [each.usd_per_hour for _, each in paid if each.usd_per_hour is not None]
     total = round(sum(known), 6) if len(known) == len(paid) else None
     return Cost(total, "; ".join(f"{name}: {each.how}" for name, each in paid))

@@ -209,6 +209,8 @@ def plan(facts: PlanFacts) -> Plan:
         quality=_gate(facts),
         log_form=log_form,
         keep_previous=KEPT[where] if request.keep_previous is None else request.keep_previous,
+        costs=sizes.costs(hosted.instances),
+        expires_after_h=request.expires_after_h,
         notes=tuple(
             payload.cut_all(
                 [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import limits, naming
 from pipeline.hosting import INSTANCE
 from pipeline.planning import alarms, quotas
-from pipeline.sizing import instance_types
+from pipeline.sizing import hourly_costs, instance_types
 from pipeline.state_data.plan_types import Requests, adapts
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ def instance_variant(on: OnInstances) -> dict[str, Any]:
         "ModelDataDownloadTimeoutInSeconds": on.download_s,
         "ContainerStartupHealthCheckTimeoutInSeconds": on.startup_s,
     }
+
+
+def costs(on: OnInstances | None) -> str:
+    """Return in words what an endpoint costs while nobody calls it."""
+    return hourly_costs.Cost(on.usd_per_hour if on else 0.0).now
 
 
 def requests(
@@ -185,6 +190,7 @@ def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
         made,
         names=names,
         instances=stepped,
+        costs=costs(stepped),
         steps=(*made.steps, down.step)[-MOST_STEPS:],
         requests=requests(
             made.requests.create_model, names, instance_variant(stepped), stepped, made.poll.deadline_s

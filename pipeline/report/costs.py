@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.limits import GB
+from pipeline.sizing import hourly_costs
 
 if TYPE_CHECKING:
     from pipeline.report.transcript import Transcript
@@ -70,6 +71,7 @@ def reckon(
     archive_bytes: int | None,
     alarms: int,
     image: StoredImage | None = None,
+    usd_per_hour: float | None = None,
 ) -> Costs:
     """Return what it costs.
 
@@ -82,6 +84,7 @@ def reckon(
         archive_bytes: of the deployed archive.
         alarms: how many the endpoint has.
         image: the one in the stack's repository that the endpoint runs; None where it runs another.
+        usd_per_hour: of the endpoint's instances, all of them; None on serverless.
     """
     used: list[Price] = []
 
@@ -103,6 +106,10 @@ def reckon(
     ]
     if memory_mb is None:
         idle = []
+    if usd_per_hour is not None:
+        month = usd_per_hour * hourly_costs.HOURS_A_MONTH
+        how = f"{hourly_costs.Cost(usd_per_hour).now}, of {hourly_costs.HOURS_A_MONTH} hours"
+        idle.append(CostLine("the endpoint's instances", month, how))
     if archive_bytes is not None:
         idle.append(
             _times("its archive in S3", archive_bytes / GB, "GB", price("storage_gb_month"), digits=3)

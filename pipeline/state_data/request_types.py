@@ -181,5 +181,7 @@ class Request:
     min_tokens_per_s: float | None = unsaid(None)
     answer_within_s: float | None = unsaid(None)
     """Seconds of an answer of 150 tokens."""
+    expires_after_h: float | None = unsaid(None)
+    """Hours that a good deployment lives; None: it stays."""
     quality: RequestedGate | None = None
     """None: the consumers are switched without one. A request that an older release checked does not say."""

@@ -16,6 +16,7 @@ from pipeline.cli.commands import status as full
 from pipeline.cli.screen import Screen
 from pipeline.operations import price_list, service_status
 from pipeline.operations.service_status import Role
+from pipeline.sizing import hourly_costs
 from pipeline.time_format import span
 
 if TYPE_CHECKING:
@@ -38,11 +39,17 @@ def ls(arguments: LsOptions) -> int:
     services, now = found.services, datetime.now(UTC)
     if arguments.json:
         rows = [dict(zip((one.lower() for one in HEAD), row(one, now), strict=True)) for one in services]
-        print(json.dumps({"services": rows, "unseen": list(found.unseen)}, indent=2))
+        shown = {
+            "services": rows,
+            "usd_per_hour": service_status.cost(services).usd_per_hour,
+            "unseen": list(found.unseen),
+        }
+        print(json.dumps(shown, indent=2))
         return 0
     if services:
         for line in table([HEAD, *(row(one, now) for one in services)]):
             screen.say(line)
+        screen.say(f"costs now  {service_status.cost(services).now}")
     else:
         screen.say(full.nothing(None, arguments.stack))
     for why in found.unseen:
@@ -68,8 +75,7 @@ def row(service: Service, now: datetime) -> tuple[str, ...]:
 def _size(serving: DeploymentStatus) -> tuple[str, str]:
     """Return the size of an endpoint, and what it costs while nobody calls it."""
     endpoint = serving.endpoint
-    usd = endpoint.cost.usd_per_hour if endpoint.cost else None
-    costs = "unknown" if usd is None else f"${usd:g} an hour" if usd else "calls alone"
+    costs = hourly_costs.words(endpoint.cost.usd_per_hour if endpoint.cost else None)
     if endpoint.memory_mb:
         return f"{endpoint.memory_mb} MB x {endpoint.max_concurrency}", costs
     return (endpoint.cost.how.partition(" at ")[0] if endpoint.cost else "instances"), costs

@@ -50,10 +50,9 @@ def status(arguments: StatusOptions) -> int:
     image = None if arguments.stack is None or arguments.only else _image(clients, arguments.stack)
     services, now = found.services, datetime.now(UTC)
     if arguments.json:
-        paid = service_status.cost(services)
         shown: dict[str, Any] = {
             "services": [document(one, now) for one in services],
-            "usd_per_hour": paid.usd_per_hour if paid else 0.0,
+            "usd_per_hour": service_status.cost(services).usd_per_hour,
             "image": image and {"tag": image.tag, "digest": image.digest, "repository": image.repository},
             "unseen": list(found.unseen),
         }
@@ -146,17 +145,15 @@ def lines(services: Sequence[Service], now: datetime) -> Iterator[str]:
             yield f"  {'running':<11}{running.entry.name}: {where}begun {begun} ago"
         if not service.deployments and not service.running:
             yield "  no endpoint is left; `sealift history` lists its deployments"
-    paid = service_status.cost(services)
-    if paid is not None:
-        how_much = "unknown in all" if paid.usd_per_hour is None else f"${paid.usd_per_hour:g} an hour"
-        yield f"costs now  {how_much}, called or not: {paid.how}"
+    if services:
+        yield f"costs now  {service_status.cost(services).now}"
 
 
 def _deployment(one: DeploymentStatus, now: datetime) -> Iterator[str]:
     endpoint, release = one.endpoint, one.release
     sizes = f", {endpoint.memory_mb} MB, {endpoint.max_concurrency} concurrent" if endpoint.memory_mb else ""
     if endpoint.cost is not None and endpoint.cost.usd_per_hour != 0:
-        sizes = f", {endpoint.cost.how} an hour"
+        sizes = f", {endpoint.cost.how}"
     age = span((now - datetime.fromisoformat(one.since)).total_seconds())
     verb = "deployed" if release and release.deployed_at else "made"
     yield f"  {one.role.value:<11}{endpoint.name}: {endpoint.status}{sizes}, {verb} {age} ago"
