@@ -117,7 +117,9 @@ def run(
             quiet=True,
         )
         try:
-            status = command.run(options, account.clients, events=events)
+            # Their own file is gone in a moment; what they name lies beside the model, as with `deployment.json`.
+            beside = Path(model).parent
+            status = command.run(options, account.clients, events=events, folder=beside)
         except (Misuse, PermanentError) as refusal:
             kind = InvalidInput if isinstance(refusal, Misuse) else type(refusal)
             problems = [replace(one, where=_name(one.where, path)) for one in refusal.problems]

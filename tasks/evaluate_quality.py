@@ -36,7 +36,7 @@ from pipeline.quality import asking, expectations, gate, gate_store
 from pipeline.quality.expectations import Answered
 from pipeline.rollout import release_store, releases
 from pipeline.state_data.plan_types import Plan
-from pipeline.state_data.quality_types import PlannedGate, QualityRecord, Told
+from pipeline.state_data.quality_types import CaseReply, PlannedGate, QualityRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,7 +155,7 @@ class _Evaluation:
         if self._now() >= datetime.fromisoformat(self._record.began) + timedelta(
             seconds=self._gate.deadline_s
         ):
-            late = Told(
+            late = CaseReply(
                 "", error=f"not asked: deadline_s {self._gate.deadline_s} of the quality gate was over"
             )
             compared = expectations.compare(case, Answered(late), None)

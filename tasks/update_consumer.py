@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
 
 
-class Serving(TypedDict):
+class ParameterTags(TypedDict):
     """What the parameter's tags are to tell."""
 
     service: str
@@ -36,7 +36,7 @@ class Event(TypedDict):
     before: switch_types.Read
     endpoint_name: str
     prompt: str
-    serving: NotRequired[Serving]
+    serving: NotRequired[ParameterTags]
     """An execution that was started before the stack was updated does not tell, and read no parameter."""
 
 

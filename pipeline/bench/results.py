@@ -55,7 +55,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Comparison:
     """The second endpoint against the first, in one stage; None where a figure was not measured of both."""
 
     latency: Ratio | None
@@ -76,7 +76,7 @@ class StageResult:
 
     stage: LoadStage
     lines: tuple[Line, ...]
-    compared: Compared | None
+    compared: Comparison | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +187,13 @@ def _stage(measured: Sequence[Measured], price: Price | None) -> StageResult:
     return StageResult(measured[0].stage, tuple(lines), compared)
 
 
-def _compared(first: Measured, second: Measured) -> Compared:
+def _compared(first: Measured, second: Measured) -> Comparison:
     pairs = [
         (one, other)
         for one, other in zip(first.rounds, second.rounds, strict=False)
         if one.whole and other.whole and one.samples and other.samples
     ]
-    return Compared(
+    return Comparison(
         latency=_ratio_of(pairs, _median_latency),
         rate=_ratio_of(pairs, _rate),
         first_token=_ratio_of(pairs, _median_first),

@@ -28,12 +28,15 @@ class SuiteHere:
     cases: int
 
 
-def find(deployment: Mapping[str, Any], settings: Path | None) -> SuiteHere | None:
+def find(
+    deployment: Mapping[str, Any], settings: Path | None, folder: Path | None = None
+) -> SuiteHere | None:
     """Return the suite of the quality gate; None where the settings ask for none.
 
     Args:
         deployment: the settings, right by themselves.
         settings: the file that they were read from; None where there was none, `-` for standard input.
+        folder: where the suite lies; None for beside that file.
 
     Raises:
         InvalidInput: it is not there, or with every mistake in it.
@@ -41,7 +44,7 @@ def find(deployment: Mapping[str, Any], settings: Path | None) -> SuiteHere | No
     gate = deployment.get("quality")
     if settings is None or not isinstance(gate, dict) or not isinstance(gate.get("suite"), str):
         return None
-    path = settings.parent / gate["suite"]
+    path = (folder or settings.parent) / gate["suite"]
     found = content(path, fix=f"put it there, or correct 'quality.suite' in {settings}")
     return SuiteHere(gate["suite"], found, len(suite.parse(found, str(path)).cases))
 

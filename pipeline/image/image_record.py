@@ -6,13 +6,11 @@ another version: the upload then begins again.
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import json_codec
-from pipeline.aws import service_errors
+from pipeline.aws import records, service_errors
 from pipeline.state_data.image_types import RECORD_VERSION, ImageRecord
 
 if TYPE_CHECKING:
@@ -30,24 +28,12 @@ def key(tag: str) -> str:
 
 def read(client: S3Client, bucket: str, tag: str) -> ImageRecord | None:
     """Return the record of an image; None where there is none that can be read."""
-    try:
-        body = client.get_object(Bucket=bucket, Key=key(tag))["Body"].read()
-    except ClientError as error:
-        if service_errors.is_no_such_key(error):
-            return None
-        raise
-    try:
-        document: Any = json.loads(body)
-        found = json_codec.decode(ImageRecord, document)
-    except (ValueError, RecursionError):  # a Mismatch is a ValueError
-        return None
-    return found if found.version == RECORD_VERSION else None
+    return records.read(client, (bucket, key(tag)), ImageRecord, RECORD_VERSION)
 
 
 def write(client: S3Client, bucket: str, tag: str, record: ImageRecord) -> None:
     """Write the record of an image, in the place of an older one."""
-    body = json.dumps(json_codec.encode(record)).encode()
-    client.put_object(Bucket=bucket, Key=key(tag), Body=body)
+    records.write(client, (bucket, key(tag)), record)
 
 
 def claimed_at(client: S3Client, bucket: str, tag: str) -> datetime | None:

@@ -15,7 +15,7 @@ from pipeline.errors import EndpointFailed, RequestRejected
 from pipeline.gguf import questions
 from pipeline.quality.expectations import Answered
 from pipeline.rollout import answers, embeddings
-from pipeline.state_data.quality_types import Told
+from pipeline.state_data.quality_types import CaseReply
 
 if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
@@ -45,9 +45,9 @@ def ask(clients: Clients, endpoint: str, case: Case, suits: str) -> Answered:
             return _embedded(said, round(seconds, 3))
         reply = replies.whole(said)
     except (EndpointFailed, RequestRejected, answers.NotAnAnswer) as error:
-        return Answered(Told("", error=str(error), seconds=round(perf_counter() - begun, 3)))
+        return Answered(CaseReply("", error=str(error), seconds=round(perf_counter() - begun, 3)))
     return Answered(
-        Told(
+        CaseReply(
             reply.text,
             seconds=round(seconds, 3),
             completion_tokens=reply.completion_tokens,
@@ -60,8 +60,8 @@ def ask(clients: Clients, endpoint: str, case: Case, suits: str) -> Answered:
 def _embedded(said: bytes, seconds: float) -> Answered:
     found = embeddings.parse(said)
     if wrong := embeddings.shortcomings(found, questions.TEXTS, None):
-        return Answered(Told(found.text, error="; ".join(wrong), seconds=seconds))
-    return Answered(Told(found.text, seconds=seconds), found.vectors[0])
+        return Answered(CaseReply(found.text, error="; ".join(wrong), seconds=seconds))
+    return Answered(CaseReply(found.text, seconds=seconds), found.vectors[0])
 
 
 def _rate(reply: Reply, seconds: float) -> float | None:

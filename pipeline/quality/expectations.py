@@ -13,7 +13,7 @@ from inference.sealift_shortcoming import SchemaError, checked_pattern, shortcom
 from pipeline import payload
 from pipeline.quality import similarity
 from pipeline.rollout import answers
-from pipeline.state_data.quality_types import Compared, QualityCheck, Told
+from pipeline.state_data.quality_types import CaseReply, Compared, QualityCheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ _SIMILARITY: Final = "similarity"
 class Answered:
     """What an endpoint said to a case, whole."""
 
-    told: Told
+    told: CaseReply
     vector: tuple[float, ...] | None = None
     """Of an embedding; None of a text."""
 
@@ -62,7 +62,7 @@ def _key(check: QualityCheck) -> tuple[str, str]:
     return check.name, check.wanted
 
 
-def _brief(told: Told) -> Told:
+def _brief(told: CaseReply) -> CaseReply:
     return replace(told, answer=payload.cut(told.answer), error=payload.cut(told.error))
 
 
@@ -147,7 +147,7 @@ def _similarity(one: Answered, other: Answered) -> float:
     return similarity.of_texts(one.told.answer, other.told.answer)
 
 
-def _of_speed(wanted: Expected, told: Told) -> Iterator[QualityCheck]:
+def _of_speed(wanted: Expected, told: CaseReply) -> Iterator[QualityCheck]:
     if (least := wanted.min_tokens_per_second) is not None:
         rate = told.tokens_per_second
         seen = "nobody counts its tokens" if rate is None else f"{rate:.2f}"

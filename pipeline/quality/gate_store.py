@@ -7,12 +7,12 @@ gate then begins again.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from pipeline import json_codec, naming
-from pipeline.aws import service_errors
+from pipeline.aws import records, service_errors
 from pipeline.errors import InvalidInput, Problem, StackChanged
 from pipeline.quality.cases import Suite
 from pipeline.state_data.quality_types import RECORD_VERSION, QualityRecord
@@ -65,21 +65,9 @@ def read_cases(client: S3Client, gate: PlannedGate) -> Suite:
 
 def read(client: S3Client, bucket: str, key: str) -> QualityRecord | None:
     """Return a record; None where there is none that can be read."""
-    try:
-        body = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if service_errors.is_no_such_key(error):
-            return None
-        raise
-    try:
-        document: Any = json.loads(body)
-        found = json_codec.decode(QualityRecord, document)
-    except (ValueError, RecursionError):  # a Mismatch is a ValueError
-        return None
-    return found if found.version == RECORD_VERSION else None
+    return records.read(client, (bucket, key), QualityRecord, RECORD_VERSION)
 
 
 def write(client: S3Client, gate: PlannedGate, record: QualityRecord) -> None:
     """Write a record in the place of the older one."""
-    body = json.dumps(json_codec.encode(record)).encode()
-    client.put_object(Bucket=gate.bucket, Key=gate.record_key, Body=body, ContentType="application/json")
+    records.write(client, (gate.bucket, gate.record_key), record)

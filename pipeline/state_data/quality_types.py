@@ -52,7 +52,7 @@ class PlannedGate:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CaseReply:
     """What an endpoint said to one case."""
 
     answer: str
@@ -90,8 +90,8 @@ class Compared:
     """Of the suite."""
     question: str
     """Cut, as an answer."""
-    now: Told
-    earlier: Told | None
+    now: CaseReply
+    earlier: CaseReply | None
     """None: there was nobody to ask."""
     checks: tuple[QualityCheck, ...]
 

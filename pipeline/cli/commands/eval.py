@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pipeline.cli.options import EvalOptions
     from pipeline.quality.cases import Case, Suite
     from pipeline.quality.expectations import Answered
-    from pipeline.state_data.quality_types import Compared, Told
+    from pipeline.state_data.quality_types import CaseReply, Compared
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
@@ -76,7 +76,7 @@ def evaluate(arguments: EvalOptions) -> int:
     return 0 if all(one.passed for one in compared) else 1
 
 
-Asked = tuple["Compared", "Told", "Told | None"]
+Asked = tuple["Compared", "CaseReply", "CaseReply | None"]
 """What a case came to, and what was said to it, whole."""
 
 
@@ -117,7 +117,7 @@ def _row(case: Compared) -> tuple[str, ...]:
     return (cut, case.word, seconds, "-" if rate is None else f"{rate:.1f}", one_line(gate.missed(case)))
 
 
-def _document(case: Compared, now: Told, earlier: Told | None) -> dict[str, Any]:
+def _document(case: Compared, now: CaseReply, earlier: CaseReply | None) -> dict[str, Any]:
     return {
         "name": case.name,
         "line": case.line,

@@ -211,7 +211,12 @@ def push(arguments: PushOptions) -> int:
 
 
 def run(
-    arguments: PushOptions, clients: Clients, stand: Stand = deploy.made, *, events: Events | None = None
+    arguments: PushOptions,
+    clients: Clients,
+    stand: Stand = deploy.made,
+    *,
+    events: Events | None = None,
+    folder: Path | None = None,
 ) -> int:
     """Push with the clients of an account.
 
@@ -222,8 +227,9 @@ def run(
         clients: of the account.
         stand: makes the stack where there is none.
         events: take what is told to a machine; None for standard output.
+        folder: where the suite of a quality gate lies; None for beside the settings that name it.
     """
-    asked = _asked(arguments)
+    asked = _asked(arguments, folder)
     to = Told(arguments, events)
     ready = _ready(arguments, asked, clients, to, stand)
     if ready is None:
@@ -298,7 +304,7 @@ def tell_how_to_ask(service: str, to: Told, *, ranks: bool = False) -> None:
 # -- what is asked for
 
 
-def _asked(arguments: PushOptions) -> _Asked:
+def _asked(arguments: PushOptions, folder: Path | None) -> _Asked:
     """Return what is asked for, before anybody is asked anything.
 
     Raises:
@@ -331,7 +337,7 @@ def _asked(arguments: PushOptions) -> _Asked:
     flags = deployment_flags.said(arguments)
     wrong = deployment_request.mistakes(flags, deployment_flags.COMMAND)
     problems.extend(map(deployment_flags.by_flag, wrong))
-    suite = tried(lambda: suite_upload.find(deployment or {}, path)) if not problems else None
+    suite = tried(lambda: suite_upload.find(deployment or {}, path, folder)) if not problems else None
     if problems or service is None or files is None:
         raise (InvalidInput if refused else Misuse)("command line", problems)
     return _Asked(service, files, deployment, name, flags, suite)

@@ -47,7 +47,7 @@ def age(seconds: float) -> Age:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known(Generic[T]):
+class _Remembered(Generic[T]):
     what: T
     at: float
 
@@ -98,7 +98,7 @@ class _Lookups(Generic[T]):
     def __init__(self, look: Callable[[str], T], now: Callable[[], float]) -> None:
         self._look = look
         self._now = now
-        self._known: dict[str, _Known[T]] = {}
+        self._known: dict[str, _Remembered[T]] = {}
         self._looks: dict[str, asyncio.Task[T]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="directory")
 
@@ -133,7 +133,7 @@ class _Lookups(Generic[T]):
 
     async def _find(self, name: str) -> T:
         found = await asyncio.get_running_loop().run_in_executor(self._thread, self._look, name)
-        self._known[name] = _Known(found, self._now())
+        self._known[name] = _Remembered(found, self._now())
         return found
 
     def _looked(self, name: str, task: asyncio.Task[T]) -> None:

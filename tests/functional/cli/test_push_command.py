@@ -624,6 +624,31 @@ def test_the_settings_beside_the_model_are_taken(tiny: Path) -> None:
     assert written(bucket) == {"timeout_s": 30}
 
 
+SUITE = b'{"name": "harbor", "prompt": "What?", "expect": {"contains": "a"}}\n'
+
+
+@mock_aws
+def test_a_suite_comes_before_the_model_and_lies_beside_the_settings_that_name_it(
+    tiny: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Or where a caller says; the model's event starts the deployment, which reads it."""
+    own = tmp_path_factory.mktemp("own") / "my.json"
+    for settings_file in (tiny.parent / "deployment.json", own):
+        settings_file.write_text('{"quality": {"suite": "suite.jsonl"}}')
+    (tiny.parent / "suite.jsonl").write_bytes(SUITE)
+    to = account()
+    bucket = bucket_of(to)
+
+    assert push(tiny, to, "--no-follow") == 0
+    assert bucket.body("suite.jsonl") == SUITE
+    line = program.read(
+        ["push", str(tiny), "--service", "harbour", "--no-follow", "--input", str(own)]
+    ).options
+    with pytest.raises(errors.InvalidInput, match=f"{own.parent}/suite.jsonl"):
+        push_command.run(line, to)  # type: ignore[arg-type]
+    assert push_command.run(line, to, folder=tiny.parent) == 0  # type: ignore[arg-type]
+
+
 @mock_aws
 def test_an_option_is_added_to_what_lies_in_the_bucket(tiny: Path) -> None:
     """And without any option that is left as it is, byte for byte."""
@@ -761,6 +786,8 @@ def test_a_dry_run_changes_nothing(there: bool, tiny: Path, capsys: pytest.Captu
     answers = {} if there else {"cloudformation__describe_stacks": NO_STACK}
     to = account(sagemaker__list_endpoint_configs={"EndpointConfigs": []}, **answers)
     to.answers["sagemaker.describe_endpoint"] = refused("ValidationException", "Could not find endpoint")
+    (tiny.parent / "deployment.json").write_text('{"quality": {"suite": "suite.jsonl"}}')
+    (tiny.parent / "suite.jsonl").write_bytes(SUITE)
     maker = Maker(to)
     line = program.read(["push", str(tiny), "--service", "harbour", "--dry-run", "--yes"]).options
 
@@ -776,6 +803,7 @@ def test_a_dry_run_changes_nothing(there: bool, tiny: Path, capsys: pytest.Captu
         "alarms: sealift-harbour",
         "no consumer",
         "a month",
+        f"{len(SUITE)} bytes to s3://",
     ):
         assert word in told
     assert told.endswith("nothing was uploaded, made or changed: this was a dry run\n")

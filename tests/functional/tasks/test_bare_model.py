@@ -345,7 +345,7 @@ def test_what_is_no_model_is_refused(do: Task, buckets: Clients, body: bytes, er
 
 def test_on_serverless_it_is_refused_by_its_name(do: Task, buckets: Clients) -> None:
     """Serverless takes a tar.gz only; both ways out are named."""
-    with pytest.raises(InvalidInput, match=r"sealift pack.*\"hosting\": \"instance\""):
+    with pytest.raises(InvalidInput, match=r"`sealift push` pack it.*\"hosting\": \"instance\""):
         do("CheckArchive", buckets, input=document(), defaults=DEFAULTS)
 
 

@@ -174,6 +174,9 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         {
             "endpoint_name": "harbour-0",
             "smoke_test": {"prompts": ["What?"], "expect": {}, "max_tokens": 8, "timeout_s": 60},
+            "service": "harbour",
+            "hosting": "serverless",
+            "execution": "arn:e",
         },
     ),
     (

@@ -91,6 +91,8 @@ def test_what_is_refused_is_told_in_a_programs_words(archive: Path, tmp_path: Pa
         sealift.push(archive, service="raft", settings={"memory": 1})
     with pytest.raises(sealift.InvalidInput, match=r"^service: service 'A_b'"):
         sealift.push(archive, service="A_b")
+    with pytest.raises(sealift.InvalidInput, match=f"{archive.parent}/none.jsonl: "):
+        sealift.push(archive, service="raft", settings={"quality": {"suite": "none.jsonl"}})
     with pytest.raises(sealift.ModelDoesNotFit):
         sealift.push(archive_of(shapes.LLAMA_1B, tmp_path), service="raft", settings={"memory_mb": 1024})
     with pytest.raises(sealift.InvalidArchive):

@@ -23,6 +23,8 @@ SAID: list[tuple[list[str], dict[str, Any]]] = [
     (["--memory-mb", "2048"], {"memory_mb": 2048}),
     (["--max-concurrency", "2"], {"max_concurrency": 2}),
     (["--instance-type", "ml.m5.large"], {"instance_type": "ml.m5.large"}),
+    (["--prefer", "fastest"], {"prefer": "fastest"}),
+    (["--min-tokens-per-s", "10"], {"min_tokens_per_s": 10}),
     (["--allow-instances"], {"allow_instances": True}),
     (["--no-allow-instances"], {"allow_instances": False}),
     (["--container", "custom"], {"container": "custom"}),

@@ -10,7 +10,7 @@ import pytest
 from pipeline.quality import expectations, gate
 from pipeline.quality.cases import Case, Expected
 from pipeline.quality.expectations import Answered
-from pipeline.state_data.quality_types import Compared, QualityCheck, Told
+from pipeline.state_data.quality_types import CaseReply, Compared, QualityCheck
 
 ANSWER = "A sealift carries cargo."
 
@@ -22,7 +22,7 @@ def case(**expect: Any) -> Case:
 
 def said(text: str = ANSWER, vector: tuple[float, ...] | None = None, **told: Any) -> Answered:
     """Return what an endpoint said."""
-    return Answered(Told(text, **{"seconds": 1.0, "tokens_per_second": 10.0, **told}), vector)
+    return Answered(CaseReply(text, **{"seconds": 1.0, "tokens_per_second": 10.0, **told}), vector)
 
 
 def check(name: str, now: Answered, earlier: Answered | None = None, **expect: Any) -> QualityCheck:

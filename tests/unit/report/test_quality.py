@@ -14,7 +14,7 @@ from pipeline.quality.expectations import Answered
 from pipeline.report import document, page, source
 from pipeline.report.document import ReportFacts
 from pipeline.sizing import pricing
-from pipeline.state_data.quality_types import QualityRecord, Told
+from pipeline.state_data.quality_types import CaseReply, QualityRecord
 
 if TYPE_CHECKING:
     from pipeline.state_data.quality_types import Compared
@@ -36,7 +36,7 @@ def compared(name: str, now: str, earlier: str | None, **expect: Any) -> Compare
     case = Case(name, 1, f"What is {name}?", (), None, 128, None, {}, Expected(**expect))
 
     def said(text: str) -> Answered:
-        return Answered(Told(text, seconds=1.25, completion_tokens=12, tokens_per_second=9.6))
+        return Answered(CaseReply(text, seconds=1.25, completion_tokens=12, tokens_per_second=9.6))
 
     return expectations.compare(case, said(now), None if earlier is None else said(earlier))
 
@@ -122,7 +122,7 @@ def test_a_deployment_without_a_gate_has_no_such_section(succeeded: ReportFacts)
 def test_an_answer_that_is_not_there_is_told_by_its_reason(succeeded: ReportFacts) -> None:
     """In the place of the answer."""
     case = RECORD.cases[0]
-    failed = replace(case, now=Told("", error="status 500: no room"), earlier=None)
+    failed = replace(case, now=CaseReply("", error="status 500: no room"), earlier=None)
     _, body = drawn(succeeded, replace(RECORD, cases=(failed,)), GATE)
 
     assert "status 500: no room" in body

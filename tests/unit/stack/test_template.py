@@ -159,7 +159,7 @@ def test_the_sweeper_may_delete_only_what_this_stack_made() -> None:
         for statement in properties("Sweep")["Policies"][0]["Statement"]
         if "Delete" in json.dumps(statement["Action"])
     ]
-    sagemaker, alarms, filters, scaling, versions, archives, images = deleting
+    sagemaker, alarms, filters, scaling, versions, parameters, archives, images = deleting
 
     assert sagemaker["Condition"] == {
         "StringLike": {
@@ -170,6 +170,7 @@ def test_the_sweeper_may_delete_only_what_this_stack_made() -> None:
     assert filters["Resource"]["Fn::Sub"].endswith(":log-group:/aws/sagemaker/Endpoints/*")
     assert scaling["Resource"]["Fn::Sub"].endswith(":alarm:TargetTracking-endpoint/*")
     assert versions["Resource"]["Fn::Sub"].endswith("${ConsumerFunctionPattern}:*")
+    assert parameters["Resource"]["Fn::Sub"].endswith(":parameter/sealift/${AWS::StackName}/*")
     assert archives["Resource"]["Fn::Sub"] == "${ArtifactBucket.Arn}/archives/*"
     assert "s3:DeleteObject" not in archives["Action"]
     assert images["Action"] == "ecr:BatchDeleteImage"
@@ -190,11 +191,16 @@ def test_every_end_of_an_execution_has_a_report() -> None:
 
 
 def test_who_writes_reports_may_write_nothing_else() -> None:
-    """And read nothing but executions of this stack; the endpoints' role may read no report."""
-    reading, writing = properties("WriteReport")["Policies"][0]["Statement"]
+    """And read nothing but executions of this stack, and the answers of its quality gates."""
+    reading, records, writing = properties("WriteReport")["Policies"][0]["Statement"]
 
     assert all(action.startswith("states:") for action in reading["Action"])
     assert reading["Resource"]["Fn::Sub"].endswith(":execution:${AWS::StackName}-deployment:*")
+    assert records == {
+        "Effect": "Allow",
+        "Action": "s3:GetObject",
+        "Resource": {"Fn::Sub": "${ArtifactBucket.Arn}/records/*"},
+    }
     assert writing == {
         "Effect": "Allow",
         "Action": "s3:PutObject",
