@@ -201,9 +201,7 @@ def _denial_noted(one: Release, not_retired: list[str]) -> Iterator[None]:
         not_retired.append(f"{one.config}: {service_errors.text(error)}")
 
 
-def _summary(
-    retired: list[str], kept: list[str], not_retired: list[str], expires_at: str | None
-) -> str:
+def _summary(retired: list[str], kept: list[str], not_retired: list[str], expires_at: str | None) -> str:
     parts = [
         f"it is taken down by itself at {expires_at}" if expires_at else "",
         f"retired {', '.join(retired)}" if retired else "nothing to retire",

@@ -415,6 +415,26 @@ class DeleteOptions(StackedOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PauseOptions(StackedOptions):
+    """Of `sealift pause`."""
+
+    service: str = _argument("SERVICE", "the service's name")
+    stack: str | None = _stack(help="the stack that it is of (default: sealift)")
+    yes: bool = _flag("--yes", "do not ask")
+    dry_run: bool = _flag("--dry-run", "only say what would be done, and what it saves")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeOptions(StackedOptions):
+    """Of `sealift resume`."""
+
+    service: str = _argument("SERVICE", "the service's name")
+    stack: str | None = _stack(help="the stack that it is of (default: sealift)")
+    yes: bool = _flag("--yes", "do not ask")
+    dry_run: bool = _flag("--dry-run", "only say what would be done, and what it costs")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DoctorOptions(StackedOptions):
     """Of `sealift doctor`."""
 

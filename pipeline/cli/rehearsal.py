@@ -21,7 +21,7 @@ from pipeline.planning import alarms, consumer_claims, quotas
 from pipeline.report import costs
 from pipeline.rollout import consumer_references, release_store, releases
 from pipeline.rollout.releases import Release
-from pipeline.sizing import hourly_costs, images, pricing
+from pipeline.sizing import hourly_costs, images, pricing, running_cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -115,7 +115,7 @@ def gather(
     hourly = made.usd_per_hour
     idle = _idle(made, found.defaults["region"], len(watched))
     known = [one.usd for one in idle if one.usd is not None]
-    monthly = sum(known) + hourly * hourly_costs.HOURS_A_MONTH if len(known) == len(idle) else None
+    monthly = sum(known) + hourly * running_cost.HOURS_A_MONTH if len(known) == len(idle) else None
     return Rehearsal(
         account_id=found.defaults["account_id"],
         region=found.defaults["region"],
@@ -247,7 +247,7 @@ def lines(facts: Rehearsal) -> Iterator[tuple[str, str]]:
     for text in facts.spared:
         yield "stays", text
     month = "a price is not known" if facts.usd_per_month is None else f"${facts.usd_per_month:,.2f} a month"
-    yield "cost", f"{hourly_costs.Cost(facts.usd_per_hour).now}; with storage and alarms {month}"
+    yield "cost", f"{running_cost.Cost(facts.usd_per_hour).now}; with storage and alarms {month}"
     if facts.expires_after_h is not None:
         yield "goes", f"by itself, {facts.expires_after_h:g} h after its success"
     for text in facts.notes:

@@ -78,7 +78,7 @@ def plan_removal(
     Raises:
         InvalidInput: a deployment of the service runs.
     """
-    refuse_while_deployed(service, _running(clients, stack))
+    refuse_while_deployed(service, running(clients, stack))
     scope = Scope(stack=stack, service=service, kinds=frozenset(teardown.GONE), users=False)
     account = account_scan.scan(clients, scope)
     made = teardown.ours(account)
@@ -141,7 +141,7 @@ def carry_out(
     Raises:
         InvalidInput: a deployment of the service has begun meanwhile.
     """
-    refuse_while_deployed(removal.service, _running(clients, removal.stack))
+    refuse_while_deployed(removal.service, running(clients, removal.stack))
     teardown.clear(
         clients,
         removal.made,
@@ -159,7 +159,8 @@ def carry_out(
         on_deleted(f"{uploads.versions} versions below s3://{uploads.bucket}/{uploads.prefix}")
 
 
-def _running(clients: Clients, stack: str) -> list[ExecutionSummary]:
+def running(clients: Clients, stack: str) -> list[ExecutionSummary]:
+    """Return the executions of a stack that run; none of one that is gone."""
     try:
         machines = executions.machines(clients.stepfunctions, stack)
     except InvalidInput:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import limits, naming
 from pipeline.hosting import INSTANCE
 from pipeline.planning import alarms, quotas
-from pipeline.sizing import hourly_costs, instance_types
+from pipeline.sizing import instance_types, running_cost
 from pipeline.state_data.plan_types import Requests, adapts
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def instance_variant(on: OnInstances) -> dict[str, Any]:
 
 def costs(on: OnInstances | None) -> str:
     """Return in words what an endpoint costs while nobody calls it."""
-    return hourly_costs.Cost(on.usd_per_hour if on else 0.0).now
+    return running_cost.Cost(on.usd_per_hour if on else 0.0).now
 
 
 def requests(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.limits import GB
-from pipeline.sizing import hourly_costs
+from pipeline.sizing import running_cost
 
 if TYPE_CHECKING:
     from pipeline.report.transcript import Transcript
@@ -107,8 +107,8 @@ def reckon(
     if memory_mb is None:
         idle = []
     if usd_per_hour is not None:
-        month = usd_per_hour * hourly_costs.HOURS_A_MONTH
-        how = f"{hourly_costs.Cost(usd_per_hour).now}, of {hourly_costs.HOURS_A_MONTH} hours"
+        month = usd_per_hour * running_cost.HOURS_A_MONTH
+        how = f"{running_cost.Cost(usd_per_hour).now}, of {running_cost.HOURS_A_MONTH} hours"
         idle.append(CostLine("the endpoint's instances", month, how))
     if archive_bytes is not None:
         idle.append(

@@ -45,6 +45,8 @@ TAG_KEEP: Final = "sealift:keep-previous"
 TAG_PAUSED: Final = "sealift:paused-at"
 """When its endpoint was taken away to be brought back by `sealift resume`; ISO 8601."""
 TAG_RESUMED: Final = "sealift:resumed-at"
+TAG_PAUSED_SCALING: Final = "sealift:paused-auto-scaling"
+"""How the endpoint scaled when it was paused (`kept_scaling`)."""
 TAG_EXPIRES: Final = "sealift:expires-at"
 """When it is taken down by itself; ISO 8601, or `NEVER`, since a tag of an earlier life would stay otherwise."""
 NEVER: Final = "never"
@@ -52,6 +54,20 @@ NEVER: Final = "never"
 TAG_TAKEN: Final = "sealift:taken-from"
 """The endpoint of another service that a consumer was taken from."""
 
+OF_THE_RECORD: Final = frozenset(
+    {
+        TAG_DEPLOYED,
+        TAG_WITHDRAWN,
+        TAG_ENDPOINT,
+        TAG_KEEP,
+        TAG_TAKEN,
+        TAG_PAUSED,
+        TAG_RESUMED,
+        TAG_PAUSED_SCALING,
+        TAG_EXPIRES,
+    }
+)
+"""The tags that a configuration has as the deployment's record, and no endpoint."""
 MOST_TAGS: Final = 50
 """Tags of one resource."""
 
@@ -132,6 +148,11 @@ class Release:
     def is_rollback_target(self) -> bool:
         """Whether it can serve again: its endpoint is there, with its configuration or one that came after it."""
         return self.good and self.status in ALIVE
+
+    @property
+    def may_serve_again(self) -> bool:
+        """Whether it is a good deployment that runs, or one that was paused and can be brought back."""
+        return self.is_rollback_target or (self.good and self.is_paused)
 
 
 def choose(found: Iterable[Release], called: AbstractSet[str]) -> Release | None:
@@ -339,7 +360,7 @@ def retire(
     if mine is None:
         return Retirement()
     earlier = [one for one in ordered if one.deployed_at and one is not mine and one.age < mine.age]
-    kept = tuple([one for one in earlier if one.is_rollback_target][:keep])
+    kept = tuple([one for one in earlier if one.may_serve_again][:keep])
     going, spared = [], []
     for one in earlier:
         if one in kept:

@@ -6,34 +6,16 @@ here. Storage volumes, data and the calls of a serverless endpoint are not in it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.limits import GB
-from pipeline.sizing import instance_types, pricing
+from pipeline.sizing import instance_types, pricing, running_cost
+from pipeline.sizing.running_cost import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pipeline.sizing.instance_types import ListedPrice
-
-HOURS_A_MONTH = 730
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What runs, and what it costs an hour."""
-
-    usd_per_hour: float | None
-    """0 for a serverless endpoint without provisioned concurrency; None when a price is not known."""
-    how: str = ""
-    """The sum in words; empty where it stands elsewhere."""
-
-    @property
-    def now(self) -> str:
-        """What it costs, in the words of every command that tells of a running endpoint."""
-        whether = ", called or not" if self.usd_per_hour != 0 else ""
-        return f"{words(self.usd_per_hour)}{whether}" + (f": {self.how}" if self.how else "")
 
 
 def per_hour(
@@ -77,20 +59,7 @@ def per_hour(
 
 def price(instance_type: str, count: int, usd_per_hour: float) -> str:
     """Return in words what instances cost."""
-    return f"{count} x {instance_type}, {words(count * usd_per_hour)}"
-
-
-def words(usd_per_hour: float | None) -> str:
-    """Return in words what something costs that runs, an hour and a month: one wording for plan, status and report.
-
-    Args:
-        usd_per_hour: while nobody calls; None where a price is not known.
-    """
-    if usd_per_hour is None:
-        return "a price that is not known"
-    if not usd_per_hour:
-        return "nothing while nobody calls"
-    return f"${usd_per_hour:g} an hour, ${usd_per_hour * HOURS_A_MONTH:,.0f} a month"
+    return f"{count} x {instance_type}, {running_cost.words(count * usd_per_hour)}"
 
 
 def image_a_month(stored_bytes: int) -> str:

@@ -213,7 +213,7 @@ class Plan:
     keep_previous: int
     """Earlier good deployments of the service that are not retired."""
     costs: str = ""
-    """What the endpoint costs while nobody calls, in words (`hourly_costs.Cost.now`)."""
+    """What the endpoint costs while nobody calls, in words (`running_cost.Cost.now`)."""
     expires_after_h: float | None = None
     """Hours after its success in which it is taken down by itself; None: it stays."""
     notes: tuple[str, ...]

@@ -45,7 +45,7 @@ from pipeline.planning import (
 from pipeline.planning import plan as planned
 from pipeline.planning.container_choice import ContainerChoice
 from pipeline.rollout import own_image, sidecars
-from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
+from pipeline.sizing import fit, images, instance_choice, instance_types, running_cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -532,7 +532,7 @@ def _created(made: PlanShown, screen: Screen) -> None:
         ordinary = quotas.target(limits.CONCURRENCY_QUOTA.value)
         concurrency = made.request.max_concurrency or f"{ordinary} on an ordinary account"
         _say(screen, "size", f"MemorySizeInMB {made.decision.memory_mb}, MaxConcurrency {concurrency}")
-    _say(screen, "costs", hourly_costs.Cost(made.usd_per_hour).now)
+    _say(screen, "costs", running_cost.Cost(made.usd_per_hour).now)
     if made.request.expires_after_h is not None:
         _say(screen, "goes", f"by itself, {made.request.expires_after_h:g} h after its success")
 

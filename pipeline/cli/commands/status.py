@@ -22,7 +22,7 @@ from pipeline.operations import executions, price_list, service_status
 from pipeline.operations.service_status import Role
 from pipeline.planning import alarms
 from pipeline.rollout import own_image
-from pipeline.sizing import images
+from pipeline.sizing import images, running_cost
 from pipeline.stack import change_sets
 from pipeline.time_format import span
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.options import StatusOptions
     from pipeline.client.ways_in import WaysIn
-    from pipeline.operations.service_status import DeploymentStatus, Service
+    from pipeline.operations.service_status import DeploymentStatus, PausedDeployment, Service
     from pipeline.planning.container_choice import OwnImage
 
 FULL = frozenset({Role.SERVES, Role.TRIED})
@@ -130,6 +130,8 @@ def lines(services: Sequence[Service], now: datetime) -> Iterator[str]:
         yield service.name
         for one in service.deployments:
             yield from _deployment(one, now)
+        for one_paused in service.to_resume:
+            yield from _paused(service.name, one_paused, now)
         for call in service.calls:
             whose = f" (of service {call.other})" if call.other else ""
             came = (call.endpoint and call.endpoint + whose) or (
@@ -143,10 +145,19 @@ def lines(services: Sequence[Service], now: datetime) -> Iterator[str]:
             since = f" for {span((now - running.since).total_seconds())}" if running.since else ""
             where = f"in {running.state}{since}, " if running.state else ""
             yield f"  {'running':<11}{running.entry.name}: {where}begun {begun} ago"
-        if not service.deployments and not service.running:
+        if not service.deployments and not service.running and not service.to_resume:
             yield "  no endpoint is left; `sealift history` lists its deployments"
     if services:
         yield f"costs now  {service_status.cost(services).now}"
+
+
+def _paused(service: str, one: PausedDeployment, now: datetime) -> Iterator[str]:
+    if not one.release.is_paused:
+        yield f"  {'resuming':<11}{one.endpoint}: `sealift resume {service}` finishes it"
+        return
+    age = span((now - datetime.fromisoformat(one.since)).total_seconds())
+    costs = running_cost.words(one.cost.usd_per_hour if one.cost else None)
+    yield f"  {'paused':<11}{one.endpoint}: for {age}; `sealift resume {service}` brings it back, at {costs}"
 
 
 def _deployment(one: DeploymentStatus, now: datetime) -> Iterator[str]:
@@ -159,8 +170,14 @@ def _deployment(one: DeploymentStatus, now: datetime) -> Iterator[str]:
     yield f"  {one.role.value:<11}{endpoint.name}: {endpoint.status}{sizes}, {verb} {age} ago"
     if endpoint.failure:
         yield f"  {'':<11}failed: {endpoint.failure}"
-    if one.role not in FULL:
-        return
+    if release and release.expires_at and not release.is_to_resume:
+        yield f"  {'':<11}{goes(release.expires_at, now)}"
+    if one.role in FULL:
+        yield from _in_full(one, now)
+
+
+def _in_full(one: DeploymentStatus, now: datetime) -> Iterator[str]:
+    endpoint, release = one.endpoint, one.release
     if one.archive:
         version = f", version {one.archive.version[:8]}" if one.archive.version else ""
         size = f"{one.archive.size / MiB:,.1f} MiB" if one.archive.size is not None else one.archive.unread
@@ -179,6 +196,15 @@ def _deployment(one: DeploymentStatus, now: datetime) -> Iterator[str]:
     for alarm in one.alarms:
         if alarm.state == alarms.ALARM:
             yield f"  {'':<11}ALARM {alarm.name}: {alarm.reason or 'no reason told'}"
+
+
+def goes(expires_at: str, now: datetime) -> str:
+    """Return in words when a deployment is taken down by itself."""
+    left = (datetime.fromisoformat(expires_at) - now).total_seconds()
+    when = (
+        f"in {span(left)}, at {expires_at}" if left > 0 else f"with the next look, since {expires_at} is over"
+    )
+    return f"goes by itself {when}"
 
 
 def document(service: Service, now: datetime) -> dict[str, Any]:
@@ -208,6 +234,7 @@ def document(service: Service, now: datetime) -> dict[str, Any]:
                 "execution": one.release.execution if one.release else one.endpoint.execution,
                 "uploaded_at": (one.release.uploaded_at or None) if one.release else None,
                 "deployed_at": one.release.deployed_at if one.release else None,
+                "expires_at": one.release.expires_at if one.release else None,
                 "age_s": round((now - datetime.fromisoformat(one.since)).total_seconds()),
                 "archive": {
                     "place": one.archive.place,
@@ -221,6 +248,15 @@ def document(service: Service, now: datetime) -> dict[str, Any]:
                 ],
             }
             for one in service.deployments
+        ],
+        "paused": [
+            {
+                "endpoint_name": one.endpoint,
+                "endpoint_config_name": one.release.config,
+                "paused_at": one.since,
+                "usd_per_hour_resumed": one.cost.usd_per_hour if one.cost else None,
+            }
+            for one in service.paused
         ],
         "consumers": [
             {

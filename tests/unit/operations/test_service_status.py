@@ -21,7 +21,7 @@ from pipeline.operations.service_status import (
     StatusFacts,
 )
 from pipeline.rollout.releases import Consumer, Release
-from pipeline.sizing.hourly_costs import Cost
+from pipeline.sizing.running_cost import Cost
 from pipeline.time_format import span
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)

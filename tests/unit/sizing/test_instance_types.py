@@ -11,7 +11,7 @@ from benchmarks import shapes
 from benchmarks.shapes import ModelShape
 from pipeline.errors import ModelDoesNotFit
 from pipeline.limits import GB, GiB
-from pipeline.sizing import fit, hourly_costs, instance_choice, instance_types
+from pipeline.sizing import fit, hourly_costs, instance_choice, instance_types, running_cost
 from pipeline.sizing.preference import FASTEST, Wish
 from tests.unit.sizing.test_fit import shape_of
 
@@ -311,7 +311,7 @@ def test_what_an_endpoint_costs_is_the_sum_of_its_instances() -> None:
     described = [{"VariantName": "AllTraffic", "CurrentInstanceCount": 2}]
     configured = [{"VariantName": "AllTraffic", "InstanceType": "ml.r5.xlarge", "InitialInstanceCount": 1}]
 
-    assert hourly_costs.per_hour(described, configured) == hourly_costs.Cost(
+    assert hourly_costs.per_hour(described, configured) == running_cost.Cost(
         0.604, "2 x ml.r5.xlarge at $0.302"
     )
     assert hourly_costs.per_hour(configured).usd_per_hour == 0.302
@@ -342,9 +342,9 @@ def test_what_an_endpoint_costs_is_the_sum_of_its_instances() -> None:
 )
 def test_a_price_that_is_not_known_is_none(variant: dict[str, object], usd: float | None, told: str) -> None:
     """Never a guess."""
-    assert hourly_costs.per_hour([{"VariantName": "AllTraffic", **variant}]) == hourly_costs.Cost(usd, told)
+    assert hourly_costs.per_hour([{"VariantName": "AllTraffic", **variant}]) == running_cost.Cost(usd, told)
 
 
 def test_nothing_costs_nothing() -> None:
     """An endpoint that is Creating has no variants yet."""
-    assert hourly_costs.per_hour([]) == hourly_costs.Cost(0, "nothing runs yet")
+    assert hourly_costs.per_hour([]) == running_cost.Cost(0, "nothing runs yet")
