@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from pipeline import package_files, wheels
 from pipeline.aws import service_errors, waiting
 from pipeline.errors import InvalidInput, Problem, RequestRejected
-from pipeline.stack import bundles, changes, code_bucket, template
+from pipeline.stack import budget, bundles, changes, code_bucket, template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -262,6 +262,9 @@ def stage(
     kind = change_set_type(name, found)
     before = [one["ParameterKey"] for one in (found or {}).get("Parameters", ())] if kind == "UPDATE" else []
     chosen = template.parameters(source, values, before)
+    kept = {one["ParameterKey"]: one.get("ParameterValue", "") for one in (found or {}).get("Parameters", ())}
+    if budget.amount({**(kept if before else {}), **values}):
+        source = budget.added(source)
     codes = bundles.packages(source, libraries(), level=level)
     here = place(clients)
     code_bucket.ensure(clients.s3, here.bucket)

@@ -90,7 +90,7 @@ def test_a_service_is_paused_and_comes_back(
 def test_what_has_no_room_stays_paused_and_a_new_deployment_takes_its_place(
     deployments: Deployments, archive: Path, sealift: Sealift
 ) -> None:
-    """A quota that refuses the endpoint is told, nothing is changed; the next good deployment retires what is paused."""
+    """A quota that refuses the endpoint is told, nothing is changed; a new deployment retires what is paused."""
     cloud = deployments.cloud
     first = deployments.upload(archive, "tug", on_instances(consumer=None))
     assert first.status == "SUCCEEDED", first.cause
