@@ -147,7 +147,7 @@ def lines(services: Sequence[Service], now: datetime) -> Iterator[str]:
             yield f"  {'running':<11}{running.entry.name}: {where}begun {begun} ago"
         if not service.deployments and not service.running and not service.to_resume:
             yield "  no endpoint is left; `sealift history` lists its deployments"
-    if services:
+    if any(one.deployments or one.to_resume for one in services):
         yield f"costs now  {service_status.cost(services).now}"
 
 

@@ -182,14 +182,25 @@ def test_what_only_looks_at_a_plan_does_not_ship_the_arithmetic(
 @pytest.mark.parametrize(
     ("name", "sizing"),
     [
-        pytest.param("StepDown", {"instance_types", "instance_data"}, id="which types take a volume"),
+        pytest.param(
+            "StepDown", {"instance_types", "instance_data", "running_cost"}, id="which types take a volume"
+        ),
         pytest.param(
             "CheckArchive",
-            {"images", "serving", "instance_types", "instance_data", "hourly_costs", "pricing", "preference"},
+            {
+                "images",
+                "serving",
+                "instance_types",
+                "instance_data",
+                "hourly_costs",
+                "running_cost",
+                "pricing",
+                "preference",
+            },
             id="what an image takes and costs, for which CPUs, and what may be preferred",
         ),
         pytest.param("AssembleArchive", {"images", "serving"}, id="what an image takes, again"),
-        pytest.param("WriteReport", {"pricing"}, id="prices"),
+        pytest.param("WriteReport", {"pricing", "running_cost"}, id="prices"),
     ],
 )
 def test_what_needs_a_table_of_sizing_ships_that_table(
