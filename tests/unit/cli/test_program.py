@@ -51,8 +51,8 @@ verbs = pytest.mark.parametrize("path", [pytest.param(path, id=" ".join(path)) f
 def test_every_command_that_there_was_is_there() -> None:
     """Their names are public."""
     names = (
-        "pack check plan deploy destroy push start watch status history logs rollback pause resume sweep report doctor settings "
-        "ask bench chat connect proxy delete eval init ls token completion local image prices"
+        "pack check plan deploy destroy push start watch status history logs rollback sweep report doctor settings "
+        "pause resume ask bench chat connect proxy delete eval init ls token completion local image prices"
     )
     assert sorted(program.program().commands) == sorted(names.split())
     assert {path[-1] for path in VERBS if path[0] == "local"} == {"run", "up"}

@@ -29,7 +29,7 @@ def costly(name: str, state: str = "InService") -> service_status.EndpointSummar
 
 
 def test_what_costs_money_goes_and_who_calls_it_is_named() -> None:
-    """All good deployments on instances; a serverless one stays, and what never turned out good is another's to take."""
+    """All good deployments on instances; a serverless one stays, and so does what never turned out good."""
     tried = replace(release("harbour-3", "2026-01-03T00:00:00Z", good=False))
     free = release("harbour-0", "2026-01-01T00:00:00Z")
     facts = StatusFacts(
