@@ -203,10 +203,10 @@ def _denial_noted(one: Release, not_retired: list[str]) -> Iterator[None]:
 
 def _summary(retired: list[str], kept: list[str], not_retired: list[str], expires_at: str | None) -> str:
     parts = [
-        f"it is taken down by itself at {expires_at}" if expires_at else "",
         f"retired {', '.join(retired)}" if retired else "nothing to retire",
         f"kept {', '.join(kept)} as a rollback target" if kept else "",
         f"NOT retired: {'; '.join(not_retired)}" if not_retired else "",
+        f"this one is taken down by itself at {expires_at}" if expires_at else "",
     ]
     return one_line("; ".join(part for part in parts if part))
 

@@ -111,7 +111,7 @@ def _callers(service: Service, going: set[str]) -> Iterable[str]:
             yield f"{call.name} may call it: {call.unread}"
     for parameter in service.parameters:
         if parameter.endpoint in going:
-            yield f"parameter {parameter.name} names {parameter.endpoint}"
+            yield f"whoever reads parameter {parameter.name} calls {parameter.endpoint}"
 
 
 def pause(

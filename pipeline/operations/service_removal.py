@@ -55,6 +55,8 @@ class ServiceRemoval:
     """None where the stack is gone, and with it the place of the uploads."""
     archives: bool
     """Whether the uploads go too."""
+    paused: tuple[str, ...] = ()
+    """The endpoints of deployments that are paused, which nothing brings back then."""
     unseen: tuple[str, ...] = ()
 
     @property
@@ -82,6 +84,8 @@ def plan_removal(
     scope = Scope(stack=stack, service=service, kinds=frozenset(teardown.GONE), users=False)
     account = account_scan.scan(clients, scope)
     made = teardown.ours(account)
+    paused = tuple(sorted(str(one.endpoint) for one in account.releases.get(service, ()) if one.is_paused))
+    waiting = [f"{name}: {account.named[name]}" for name in paused if name in account.named]
     uploads = None
     if bucket:
         place = Uploads(bucket, naming.uploads_of(service), change_sets.place(clients).account_id)
@@ -90,9 +94,10 @@ def plan_removal(
         service=service,
         stack=stack,
         made=made,
-        callers=tuple(teardown.callers(made, account.named)),
+        callers=(*teardown.callers(made, account.named), *waiting),
         uploads=uploads,
         archives=archives,
+        paused=paused,
         unseen=(
             *sorted({*account.unseen.values(), *account.unclear.values()}),
             *(f"{one.kind} {one.name}: {one.unreadable}" for one in account.made if one.unreadable),

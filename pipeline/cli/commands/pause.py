@@ -174,7 +174,7 @@ def _show_pause(plan: PausePlan, screen: Screen) -> None:
     screen.say(f"service {plan.service.name}")
     for one in plan.going:
         screen.item("  DELETE   ", f"endpoint {one.endpoint.name} ({one.endpoint.status})")
-    screen.item("  saves    ", plan.saves.now)
+    screen.item("  saves    ", f"{running_cost.words(plan.saves.usd_per_hour)}: {plan.saves.how}")
     screen.item(
         "  keep     ", "model, configuration, archive, alarms, parameter: `sealift resume` makes it again"
     )

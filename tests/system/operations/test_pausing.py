@@ -77,6 +77,10 @@ def test_a_service_is_paused_and_comes_back(
     swept = sealift("sweep", "--grace", "0", "--delete", "--service", "tug")[1]
     assert {one["outcome"] for one in swept["found"]} == {"kept"}
 
+    _, removal = sealift("delete", "tug", "--dry-run")
+    assert removal["paused"] == [endpoint]
+    assert any(endpoint in caller for caller in removal["callers"])
+
     status, resumed = sealift("resume", "tug", "--yes")
     assert (status, resumed["status"]) == (cli.OK, "resumed"), resumed
     (back,) = resumed["back"]

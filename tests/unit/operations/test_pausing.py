@@ -52,7 +52,7 @@ def test_what_costs_money_goes_and_who_calls_it_is_named() -> None:
     assert plan.callers == (
         "ENDPOINT_NAME of assistant:live calls harbour-2",
         "ENDPOINT_NAME of assistant:live may call it: no",
-        "parameter /p names harbour-2",
+        "whoever reads parameter /p calls harbour-2",
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import json_codec, naming
+from pipeline import json_codec
 from pipeline.rollout import releases
 from pipeline.rollout.releases import Precedence, Release
 from pipeline.state_data.request_types import RequestedConsumer
@@ -416,7 +416,7 @@ def test_what_is_paused_may_serve_again_unless_it_was_rolled_back() -> None:
 
 def test_of_several_configurations_the_one_that_was_paused_comes_back() -> None:
     """Whatever its size; the others go with it one day."""
-    sizes = [naming.instances_name("harbour-4e0ca7a42f18", "ml.m5.large", 1), "harbour-4e0ca7a42f18"]
+    sizes = ["harbour-4e0ca7a42f18-1024-5", "harbour-4e0ca7a42f18"]
     first, second = (
         gone(n, config=config, endpoint="harbour-4e0ca7a42f18") for n, config in enumerate(sizes)
     )
