@@ -247,7 +247,7 @@ def test_a_deployment_is_followed_on_every_terminal_and_left_and_found_again(
     assert statuses == dict.fromkeys(SIZES, 0)
     for name, terminal in terminals.items():
         shown = terminal.rows()
-        for item in ITEMS:
+        for item in [one for one in ITEMS if not one.part]:
             assert len([row for row in shown if re.search(rf"✓ {re.escape(item.text)}( |$)", row)]) == 1, name
         assert not [row for row in shown if "…" in row], name
     assert again.returncode == 0
