@@ -264,7 +264,7 @@ class TopicPolicy(_Held, CloudFormationModel):
     kind = "AWS::SNS::TopicPolicy"
 
 
-class Budget(_Held, CloudFormationModel):
+class BudgetAlarm(_Held, CloudFormationModel):
     """A budget: nothing costs anything here."""
 
     kind = "AWS::Budgets::Budget"
