@@ -54,16 +54,16 @@ MOST_TOLD = 100
 
 
 class Event(TypedDict):
-    """What the template's schedule says."""
+    """What the template's schedules say; the frequent one nothing of leftovers."""
 
     now: str
     """ISO 8601."""
     stack: str
-    artifact_bucket: str
+    artifact_bucket: NotRequired[str]
     image_repository: NotRequired[str]
     """Its URI, without a tag; the schedule of an older release does not tell."""
-    grace_hours: float | str
-    delete: bool | str
+    grace_hours: NotRequired[float | str]
+    delete: NotRequired[bool | str]
     """A flag that CloudFormation writes is a word."""
     topic: NotRequired[str]
     """Whom to tell, by its ARN."""

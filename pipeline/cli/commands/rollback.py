@@ -110,6 +110,7 @@ def rollback(arguments: RollbackOptions) -> int:
         "from": way.now.endpoint,
         "to": target,
         "uploaded_at": way.before.uploaded_at,
+        "expires_at": way.before.expires_at,
         "max_concurrency": held.concurrency if held and not held.on_instances else None,
         "smoke_test": {"by": whose, "transcript": transcript},
         "check_seconds": round(asked - begun, 3),
@@ -129,6 +130,8 @@ def rollback(arguments: RollbackOptions) -> int:
         screen.say(
             f"nobody    is switched by Sealift: whoever calls {way.now.endpoint} calls {target} by its name"
         )
+    if way.before.expires_at:
+        screen.say(f"goes      by itself at {way.before.expires_at}")
     screen.say(f"took      {asked - begun:.1f} s to look and ask, {switched - asked:.1f} s to switch")
     if held and not held.on_instances:
         screen.say(f"it has    {held.concurrency} concurrent invocations; {way.now.endpoint} keeps its own")
