@@ -25,6 +25,19 @@ def amount(values: Mapping[str, str]) -> float:
     return float(values.get(PARAMETER) or 0)
 
 
+def in_force(
+    template: dict[str, Any], before: Mapping[str, str], values: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return a template with the budget, if there is to be one.
+
+    Args:
+        template: as loaded.
+        before: the parameters of the deployment before, which hold where nothing is said.
+        values: those that are given now.
+    """
+    return added(template) if amount({**before, **values}) else template
+
+
 def added(template: dict[str, Any]) -> dict[str, Any]:
     """Return a template with the budget."""
     resource = {

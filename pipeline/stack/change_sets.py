@@ -260,11 +260,10 @@ def stage(
     """
     found = ask(clients.cloudformation, name)
     kind = change_set_type(name, found)
-    before = [one["ParameterKey"] for one in (found or {}).get("Parameters", ())] if kind == "UPDATE" else []
+    known = (found or {}).get("Parameters", ()) if kind == "UPDATE" else ()
+    before = {one["ParameterKey"]: one.get("ParameterValue", "") for one in known}
     chosen = template.parameters(source, values, before)
-    kept = {one["ParameterKey"]: one.get("ParameterValue", "") for one in (found or {}).get("Parameters", ())}
-    if budget.amount({**(kept if before else {}), **values}):
-        source = budget.added(source)
+    source = budget.in_force(source, before, values)
     codes = bundles.packages(source, libraries(), level=level)
     here = place(clients)
     code_bucket.ensure(clients.s3, here.bucket)

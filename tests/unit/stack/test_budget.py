@@ -59,3 +59,22 @@ def test_the_budget_tells_the_topic_before_and_when_it_is_spent() -> None:
     assert services == {'{"Service": "cloudwatch.amazonaws.com"}', '{"Service": "budgets.amazonaws.com"}'}
     assert "80 %" in budget.words(50)
     assert "$50 a month" in budget.words(50)
+
+
+@pytest.mark.parametrize(
+    ("before", "values", "there"),
+    [
+        pytest.param({}, {}, False, id="never wanted"),
+        pytest.param({}, {"BudgetUsdPerMonth": "50"}, True, id="wanted now"),
+        pytest.param({"BudgetUsdPerMonth": "50"}, {"SweepDelete": "true"}, True, id="wanted before"),
+        pytest.param({"BudgetUsdPerMonth": "50"}, {"BudgetUsdPerMonth": "0"}, False, id="not any more"),
+    ],
+)
+def test_what_was_said_before_holds_until_something_else_is(
+    before: dict[str, str], values: dict[str, str], there: bool
+) -> None:
+    """As every parameter does: an update that is about something else takes no budget away."""
+    made = budget.in_force(TEMPLATE, before, values)
+
+    assert ("Budget" in made["Resources"]) is there
+    assert made == (budget.added(TEMPLATE) if there else TEMPLATE)
