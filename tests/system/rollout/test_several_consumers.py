@@ -126,9 +126,10 @@ def test_a_second_one_that_fails_puts_the_first_back(
 
 
 def test_null_takes_the_stacks_consumer_away(deployments: Deployments, archive: Path) -> None:
-    """The stack names one, and the deployment ends well without touching it."""
+    """The stack names one, and the deployment ends well without touching it; the service's parameter is set."""
     ended = deployments.upload(archive, "alone", settings(consumer=None))
 
     assert ended.status == "SUCCEEDED", ended.cause
-    assert ended.state("ReadConsumer") is None
+    assert ended.results["update_consumer"]["consumers"] == []
+    assert ended.results["update_consumer"]["parameter"] == "/sealift/sealift/alone/endpoint"
     assert deployments.consumer_variables() == BEFORE
