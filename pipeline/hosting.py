@@ -33,3 +33,14 @@ NO_SWITCH: Final = "none"
 AT_ONCE: Final = "at_once"
 IN_STEPS: Final = "in_steps"
 """How the consumers are switched."""
+
+
+def kept(hosting: str, requested: int | None, *, provisioned: int | None) -> int:
+    """Return how many earlier deployments are kept; unasked, none of what costs money while nobody calls it.
+
+    Args:
+        hosting: where the endpoints run.
+        requested: keep_previous; None where nobody said.
+        provisioned: provisioned_concurrency, which makes of serverless what costs as an instance does.
+    """
+    return KEPT[INSTANCE if provisioned else hosting] if requested is None else requested

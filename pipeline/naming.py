@@ -114,9 +114,15 @@ def sized_name(deployment: str, memory_mb: int, concurrency: int) -> str:
     return f"{deployment}-{memory_mb}-{concurrency}"
 
 
-def instances_name(deployment: str, instance_type: str, count: int) -> str:
-    """Return the name of a deployment's endpoint configuration of other instances than requested."""
-    return f"{deployment}-{digest([instance_type, count], 6)}"
+def instances_name(deployment: str, types: Iterable[str], count: int) -> str:
+    """Return the name of a deployment's endpoint configuration of other instances than requested.
+
+    Args:
+        deployment: its name.
+        types: the one type, or those of a pool in their order.
+        count: how many instances.
+    """
+    return f"{deployment}-{digest([*types, count], 6)}"
 
 
 def sizes_of(config: str) -> tuple[int, int] | None:

@@ -30,7 +30,8 @@ class Holder:
     """While it is updated, the larger of the old and the new."""
     ours: bool = False
     """Whether Sealift's tags name it as one of this service's."""
-    provisioned: bool = False
+    provisioned: int = 0
+    """Containers that are kept started (ProvisionedConcurrency), which its concurrency cannot go below."""
     created: str = ""
     """ISO 8601."""
     on_instances: bool = False
@@ -46,9 +47,14 @@ class Holder:
         return INSTANCE if self.on_instances else SERVERLESS
 
     @property
+    def least(self) -> int:
+        """Return the concurrency that it may be lowered to: what is provisioned of it is paid for, and stays."""
+        return max(LEAST, self.provisioned)
+
+    @property
     def lowerable(self) -> bool:
-        """Whether its concurrency may be lowered now: nobody else's endpoint, nor one with provisioned concurrency."""
-        return self.ours and self.status == "InService" and not self.provisioned and self.concurrency > LEAST
+        """Whether its concurrency may be lowered now: nobody else's endpoint, nor one that has its least."""
+        return self.ours and self.status == "InService" and self.concurrency > self.least
 
 
 @dataclass(frozen=True, slots=True)

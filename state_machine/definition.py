@@ -441,7 +441,11 @@ def _forward() -> list[LambdaTask]:
         _task(
             monitor_endpoint,
             "Alarms on the new endpoint, before anybody depends on it.",
-            {"plan.$": "$.plan_deployment", "topic": "${TopicArn}"},
+            {
+                "plan.$": "$.plan_deployment",
+                "topic": "${TopicArn}",
+                "running.$": "$.poll_endpoint.running",
+            },
         ),
         _task(
             evaluate_quality,
@@ -499,7 +503,7 @@ def _forward() -> list[LambdaTask]:
             restore_capacity,
             "Give the new endpoint what was requested, as far as the quota reaches; the older ones keep one each. "
             "On instances, set up auto scaling where it is requested.",
-            {"plan.$": "$.plan_deployment"},
+            {"plan.$": "$.plan_deployment", "running.$": "$.poll_endpoint.running"},
         ),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
+from pipeline import instance_pools
 from pipeline.aws import lambda_handler, sdk_models
 from pipeline.aws.permissions import ENDPOINT_CONFIGS, allow
 from pipeline.aws.task_log import LOG
@@ -38,7 +39,27 @@ def run(event: Event, clients: Clients) -> Result:
 
 
 def _known(request: dict[str, Any], clients: Clients) -> dict[str, Any]:
-    """Return the request without its MetricsConfig where the SDK is older than that: the endpoint works without."""
+    """Return the request without what the SDK is too old for: the endpoint works without, on a pool's first type."""
+    return _with_known_types(_with_known_metrics(request, clients), clients)
+
+
+def _with_known_types(request: dict[str, Any], clients: Clients) -> dict[str, Any]:
+    variants = request["ProductionVariants"]
+    pooled = any("InstancePools" in one for one in variants)
+    known = sdk_models.takes(
+        clients.sagemaker, "CreateEndpointConfig", "ProductionVariants", sdk_models.ANY, "InstancePools"
+    )
+    if not pooled or known:
+        return request
+    single = [instance_pools.single(one) for one in variants]
+    LOG.warning(
+        "InstancePools are left out: this SDK does not know them, and %s alone is asked for",
+        single[0]["InstanceType"],
+    )
+    return {**request, "ProductionVariants": single}
+
+
+def _with_known_metrics(request: dict[str, Any], clients: Clients) -> dict[str, Any]:
     wanted = request.get("MetricsConfig", {})
     if all(
         sdk_models.takes(clients.sagemaker, "CreateEndpointConfig", "MetricsConfig", name) for name in wanted

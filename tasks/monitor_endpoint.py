@@ -5,7 +5,7 @@ An endpoint that nobody watches is not handed to a consumer; one whose log is no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -33,6 +33,8 @@ class Event(TypedDict):
     plan: Plan
     topic: str
     """An ARN."""
+    running: NotRequired[dict[str, int]]
+    """Instances by their type, where the endpoint has a pool. An execution of an older release does not tell."""
 
 
 class Result(TypedDict):
@@ -52,7 +54,7 @@ def run(event: Event, clients: Clients) -> Result:
     plan = event["plan"]
     endpoint, timeout_s = plan.names.endpoint, plan.smoke_test.timeout_s
     on = plan.instances
-    cpus = on.busy_cpus if on else None
+    cpus = alarms.busy_cpus(on, event.get("running", {})) if on else None
     measured = metrics.requests(endpoint, plan.log_form)
     unmeasured = _measure(measured, clients)
     log_form = None if unmeasured else plan.log_form

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
+from pipeline import instance_pools
 from pipeline.aws import lambda_handler, service_errors
 from pipeline.aws.permissions import ENDPOINTS, allow
 from pipeline.endpoint_status import EndpointVerdict, verdict
@@ -32,6 +34,8 @@ class Result(TypedDict):
     """SageMaker's word."""
     verdict: str
     """What it means: ready or wait."""
+    running: dict[str, int]
+    """Instances by their type, of an endpoint that has a pool of types."""
 
 
 def run(event: Event, clients: Clients) -> Result:
@@ -71,7 +75,8 @@ def run(event: Event, clients: Clients) -> Result:
             f"endpoint {name!r} is {status} on configuration {found['EndpointConfigName']!r}, "
             f"wanted InService on {config!r}: {reason}"
         )
-    return {"status": status, "verdict": meaning.value}
+    running = [instance_pools.running(one) for one in found.get("ProductionVariants", ())]
+    return {"status": status, "verdict": meaning.value, "running": dict(ChainMap(*running))}
 
 
 handler = lambda_handler.Task(

@@ -6,11 +6,11 @@ is auto scaling that is set up here, where it is requested: what serves already 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
-from pipeline import payload, quota_usage
+from pipeline import instance_pools, payload, quota_usage
 from pipeline.aws import lambda_handler, service_errors
 from pipeline.aws.permissions import (
     ALARMS,
@@ -32,13 +32,17 @@ from pipeline.rollout import autoscaling_api, endpoint_concurrency, endpoint_usa
 from pipeline.state_data.plan_types import Plan, adapts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.aws.clients import Clients
 
 
 class Event(TypedDict):
-    """The plan."""
+    """The plan, and what runs."""
 
     plan: Plan
+    running: NotRequired[dict[str, int]]
+    """Instances by their type, where the endpoint has a pool. An execution of an older release does not tell."""
 
 
 class Result(TypedDict):
@@ -63,8 +67,9 @@ def run(event: Event, clients: Clients) -> Result:
     """
     plan = event["plan"]
     if plan.asked is None:
-        steps = [*_instance_steps(plan), *_scaled(plan, clients)]
-        summary = "; ".join([_instances(plan), *steps[-1:]])
+        running = event.get("running", {})
+        steps = [*_instance_steps(plan, running), *_scaled(plan, clients)]
+        summary = "; ".join([_instances(plan, running), *steps[-1:]])
         return {"max_concurrency": None, "steps": payload.cut_all(steps), "told": payload.cut(summary)}
     name, requested = plan.names.endpoint, plan.asked.max_concurrency
     begun = plan.max_concurrency or 0
@@ -77,7 +82,7 @@ def run(event: Event, clients: Clients) -> Result:
     spare, switched = requested is None, bool(plan.consumers)
     changes = quotas.give_back(asked, name, situation, limit=limit, switched=switched, spare=spare)
     try:
-        _apply(plan.service, changes, clients)
+        _apply(plan, changes, clients)
     except ClientError as error:
         if not service_errors.is_over_quota(error):
             raise
@@ -88,24 +93,28 @@ def run(event: Event, clients: Clients) -> Result:
             changes = quotas.give_back(
                 asked, name, situation, limit=refusal.limit, switched=switched, spare=spare
             )
-            _apply(plan.service, changes, clients)
+            _apply(plan, changes, clients)
     mine = situation.holder(name)
     now = mine.concurrency if mine else begun
     steps = payload.cut_all(_steps(plan, asked, begun, now, situation))
     return {"max_concurrency": now, "steps": steps, "told": quotas.has(requested, asked, now, situation)}
 
 
-def _instances(plan: Plan) -> str:
+def _instances(plan: Plan, running: Mapping[str, int]) -> str:
     on = plan.instances
-    return f"{on.count} x {on.type}" if on else ""
+    return instance_pools.describe(running or {on.type: on.count}) if on else ""
 
 
-def _instance_steps(plan: Plan) -> list[str]:
+def _instance_steps(plan: Plan, running: Mapping[str, int]) -> list[str]:
     """Return in words what differs from the request: instances are not given back, since each one costs money."""
     on = plan.instances
-    if on is None or (on.type, on.count) == (on.asked.type, on.asked.count):
+    if on is None:
         return []
-    return [f"runs on {on.count} x {on.type} instead of {on.asked.count} x {on.asked.type}"]
+    now, asked = _instances(plan, running), f"{on.asked.count} x {on.asked.type}"
+    if now == asked:
+        return []
+    short = f", since SageMaker had no capacity of {on.type}" if running and {*running} != {on.type} else ""
+    return [f"runs on {now} instead of {asked}{short}"]
 
 
 def _scaled(plan: Plan, clients: Clients) -> list[str]:
@@ -125,10 +134,13 @@ def _has(asked: int, plan: Plan, clients: Clients) -> bool:
     return mine is not None and mine.status == "InService" and mine.concurrency == asked
 
 
-def _apply(service: str, changes: quotas.Changes, clients: Clients) -> None:
+def _apply(plan: Plan, changes: quotas.Changes, clients: Clients) -> None:
     waiting = [f"endpoint {name!r} is being changed" for name in changes.wait_for]
     for name, to in changes.concurrency:
-        come = endpoint_concurrency.set_concurrency(clients.sagemaker, service, name, to=to)
+        kept = plan.asked.provisioned if plan.asked and name == plan.names.endpoint else None
+        come = endpoint_concurrency.set_concurrency(
+            clients.sagemaker, plan.service, name, to=to, provisioned=kept
+        )
         if come.waiting:
             waiting.append(come.waiting)
     if waiting:

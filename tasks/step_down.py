@@ -91,7 +91,8 @@ def _decide(
 
 def _instances_ask(on: OnInstances) -> quotas.InstancesAsk:
     others = tuple((one.name, one.usd_per_hour) for one in on.offers[1:])
-    return quotas.InstancesAsk(on.type, on.count, on.asked.count, others)
+    pool = sizes.types_of(on.offers, pooled=on.pooled)
+    return quotas.InstancesAsk(on.type, on.count, on.asked.count, others, pool)
 
 
 def _stopped(made: Plan, stop: quotas.Stop) -> Exception:

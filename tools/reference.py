@@ -372,7 +372,7 @@ def prices() -> str:
     known = (
         (
             one.meaning,
-            f"{one.usd[price_list.HOME]:.7f}".rstrip("0"),
+            f"{one.usd[price_list.HOME]:.7f}".rstrip("0") if one.usd else "not found",
             one.unit,
             one.as_of,
             _sure(one),
@@ -384,6 +384,8 @@ def prices() -> str:
 
 
 def _sure(item: price_list.PricedItem) -> str:
+    if not item.usd:
+        return "no"
     return "yes" if item.confidence == "sure" else "no: quoted by others"
 
 

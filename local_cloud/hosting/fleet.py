@@ -73,6 +73,8 @@ class Fleet:
     ) -> None:
         self._account = account
         self.quotas = quotas
+        self.short_of: frozenset[str] = settings.short_of
+        """Instance types that SageMaker has no capacity of."""
         self.rescaling = settings.rescaling
         self._settings = settings
         self._launch = launch
@@ -108,9 +110,10 @@ class Fleet:
             arn = self._shelf.require_free(name)
             self._check_quotas(deployment.capacity, held=0, new_endpoints=1)
             now = self._timing.clock()
+            deployment, lacking = self._provision(deployment)
             endpoint = Endpoint(name, arn, now, now, Status.CREATING, current=None, pending=deployment)
             self._shelf.put(endpoint)
-            self._bring_up(endpoint, deployment)
+            self._bring_up(endpoint, deployment, lacking)
             return endpoint
 
     def update(
@@ -121,11 +124,11 @@ class Fleet:
             there = self._shelf.get(name)
             if not there.serverless and isinstance(deployment.capacity, Capacity):
                 raise invalid(texts.serverless_from_instances(there.arn))
-            endpoint = replace(
-                self._change(name, EndpointChange.UPDATE, deployment), last_deployment=guardrails
-            )
+            changed = self._change(name, EndpointChange.UPDATE, deployment)
+            deployment, lacking = self._provision(deployment)
+            endpoint = replace(changed, pending=deployment, last_deployment=guardrails)
             self._shelf.put(endpoint)
-            self._bring_up(endpoint, deployment)
+            self._bring_up(endpoint, deployment, lacking)
             return endpoint
 
     def rescale(
@@ -203,8 +206,10 @@ class Fleet:
             # A change of concurrency asks for no memory: what the endpoint has was granted once.
             asked = replace(asked, memory_mb=0)
         elif isinstance(asked, Instances):
-            # New ones run beside the old ones until they serve.
-            held = endpoint.instances(asked.type) if change is EndpointChange.RESCALE else 0
+            # New ones run beside the old ones until they serve; more of what runs are of the type that runs.
+            rescales = change is EndpointChange.RESCALE
+            held = endpoint.instances(asked.type) if rescales else 0
+            asked = replace(asked, pool=()) if rescales else asked
         self._check_quotas(asked, held=held, new_endpoints=0)
         # The reason of an earlier failed update goes away when the next one begins.
         changed = replace(
@@ -215,8 +220,10 @@ class Fleet:
 
     def _check_quotas(self, capacity: Capacity | Instances, *, held: int, new_endpoints: int) -> None:
         if isinstance(capacity, Instances):
-            used = sum(endpoint.instances(capacity.type) for endpoint in self._shelf)
-            limits.check_instances(self.quotas, capacity.type, used, capacity.count - held)
+            # SEEN (a vendor's guide to its images): the quota of every type in a pool is looked at.
+            for one in capacity.types:
+                used = sum(endpoint.instances(one) for endpoint in self._shelf)
+                limits.check_instances(self.quotas, one, used, capacity.count - held)
             return
         demand = limits.QuotaDemand(
             memory_mb=capacity.memory_mb,
@@ -227,7 +234,17 @@ class Fleet:
         )
         limits.check(self.quotas, demand)
 
-    def _bring_up(self, endpoint: Endpoint, deployment: Deployment) -> None:
+    def _provision(self, deployment: Deployment) -> tuple[Deployment, str | None]:
+        """Return a deployment on the type that there is capacity of, and the reason where there is of none."""
+        capacity = deployment.capacity
+        if isinstance(capacity, Capacity):
+            return deployment, None
+        found = capacity.provisioned(self.short_of)
+        if found is None:
+            return deployment, texts.no_capacity(pooled=bool(capacity.pool))
+        return replace(deployment, capacity=found), None
+
+    def _bring_up(self, endpoint: Endpoint, deployment: Deployment, lacking: str | None) -> None:
         worker = Worker(
             endpoint.name,
             deployment,
@@ -238,11 +255,14 @@ class Fleet:
             background=self._background,
         )
         self._starting[endpoint.arn] = worker
-        self._background.run(f"launch of {endpoint.name}", lambda: self._finish_launch(endpoint, worker))
+        launch = worker.start if lacking is None else lambda: lacking
+        self._background.run(
+            f"launch of {endpoint.name}", lambda: self._finish_launch(endpoint, worker, launch)
+        )
 
-    def _finish_launch(self, endpoint: Endpoint, worker: Worker) -> None:
+    def _finish_launch(self, endpoint: Endpoint, worker: Worker, launch: Callable[[], str | None]) -> None:
         began = self._timing.monotonic()
-        failure = worker.start()
+        failure = launch()
         self._take_at_least(began, self._settings.creating_s)
         if failure is None and endpoint.last_deployment is not None:
             failure = self._bake(endpoint, worker, endpoint.last_deployment)

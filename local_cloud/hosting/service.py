@@ -164,6 +164,15 @@ class Hosting:
     def rescaling(self, taken: bool) -> None:
         self._fleet.rescaling = taken
 
+    @property
+    def short_of(self) -> frozenset[str]:
+        """The instance types of which there is no capacity for the next endpoint or update."""
+        return self._fleet.short_of
+
+    @short_of.setter
+    def short_of(self, types: frozenset[str]) -> None:
+        self._fleet.short_of = types
+
     def handle(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer of a control-plane operation, ready for JSON; raise AwsError."""
         return self._control.handle(operation, parameters)

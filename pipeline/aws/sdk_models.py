@@ -5,10 +5,14 @@ Owns the look into the SDK's service model. Refuses to decide what is left out: 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
+
+
+ANY: Final = "*"
+"""In the place of a name: whatever is in a list."""
 
 
 def takes(client: BaseClient, operation: str, *path: str) -> bool:
@@ -17,10 +21,13 @@ def takes(client: BaseClient, operation: str, *path: str) -> bool:
     Args:
         client: the service's.
         operation: as the service calls it.
-        path: names from the parameter down to a member of it.
+        path: names from the parameter down to a member of it, `ANY` for those of a list.
     """
-    shape = client.meta.service_model.operation_model(operation).input_shape
+    shape: Any = client.meta.service_model.operation_model(operation).input_shape
     for name in path:
+        if name == ANY:
+            shape = shape.member
+            continue
         members = getattr(shape, "members", {})
         if name not in members:
             return False

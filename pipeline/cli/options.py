@@ -816,6 +816,18 @@ class CloudOptions(CommonOptions):
         metavar="SERVICE.Operation=ErrorCode[:times]",
         help="make that AWS call fail, so often or for ever; may be repeated",
     )
+    no_capacity: tuple[str, ...] = _option(
+        "--no-capacity",
+        multiple=True,
+        metavar="TYPE",
+        help="an instance type of which there is none to be had, as `ml.c5.large`; may be repeated",
+    )
+    no_quota: tuple[str, ...] = _option(
+        "--no-quota",
+        multiple=True,
+        metavar="TYPE",
+        help="an instance type of which the account may have none; may be repeated",
+    )
     containers: str | None = _option(
         "--containers",
         type=click.Choice(("auto", "process", "runc")),

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from pipeline import limits
 from pipeline.aws import service_errors
 from pipeline.errors import AccessDenied, ConsumerUnreadable, SealiftError
-from pipeline.hosting import KEPT, SERVERLESS
+from pipeline.hosting import SERVERLESS, kept
 from pipeline.limits import MiB
 from pipeline.operations import consumer_candidates
 from pipeline.planning import alarms, consumer_claims, quotas
@@ -75,8 +75,8 @@ class Rehearsal:
     retired: tuple[str, ...]
     spared: tuple[str, ...]
     """What would be retired but for the reason that stands with it."""
-    usd_per_hour: float
-    """While nobody calls."""
+    usd_per_hour: float | None
+    """While nobody calls; None where that is reckoned by the month alone."""
     usd_per_month: float | None
     """The same with storage and alarms; None where a price is not known."""
     cost: tuple[str, ...]
@@ -112,7 +112,7 @@ def gather(
     offer = made.offers[0] if made.offers else None
     cpus = offer.vcpus if offer else None
     watched = alarms.summaries(endpoint, request.timeout_s, cpus, profile.log_lines(request.code))
-    hourly = made.usd_per_hour
+    hourly = made.usd_per_hour or 0.0
     idle = _idle(made, found.defaults["region"], len(watched))
     known = [one.usd for one in idle if one.usd is not None]
     monthly = sum(known) + hourly * running_cost.HOURS_A_MONTH if len(known) == len(idle) else None
@@ -130,7 +130,7 @@ def gather(
         kept=kept,
         retired=retired,
         spared=spared,
-        usd_per_hour=round(hourly, 6),
+        usd_per_hour=made.usd_per_hour,
         usd_per_month=None if monthly is None else round(monthly, 2),
         cost=tuple(f"{one.what}: {one.how}" for one in idle),
         expires_after_h=request.expires_after_h,
@@ -145,7 +145,9 @@ def _size(made: PlanShown) -> str:
         return hourly_costs.price(offer.name, count, offer.usd_per_hour)
     usual = quotas.target(limits.CONCURRENCY_QUOTA.value)
     calls = made.request.max_concurrency or f"what is free of {usual}"
-    return f"{made.decision.memory_mb} MB, serverless, concurrent calls: {calls}"
+    kept = made.request.provisioned_concurrency
+    started = f", {kept} of them in containers that are kept started" if kept else ""
+    return f"{made.decision.memory_mb} MB, serverless, concurrent calls: {calls}{started}"
 
 
 def _idle(made: PlanShown, region: str, watched: int) -> tuple[costs.CostLine, ...]:
@@ -155,6 +157,7 @@ def _idle(made: PlanShown, region: str, watched: int) -> tuple[costs.CostLine, .
         pricing.LISTED,
         region,
         memory_mb=memory_mb,
+        provisioned=made.request.provisioned_concurrency or 0,
         transcript=None,
         transitions=0,
         # As it was uploaded, and as it is deployed.
@@ -192,7 +195,7 @@ def _earlier(
     except (SealiftError, ClientError) as error:
         unseen.append(str(error))
         return (), (), ()
-    keep = KEPT[made.hosting] if request.keep_previous is None else request.keep_previous
+    keep = kept(made.hosting, request.keep_previous, provisioned=request.provisioned_concurrency)
     leaving = {one.now for one in switches if one.now}
     chosen = forecast(there, keep=keep, referred=referred, leaving=leaving)
 

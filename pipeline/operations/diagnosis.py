@@ -167,6 +167,13 @@ RULES = (
         vague=True,
     ),
     DiagnosisRule(
+        "NoCapacity",
+        r"InsufficientInstanceCapacity|Unable to provision requested ML compute capacity",
+        "SageMaker has no instance free of the types that were asked for",
+        "start the execution again later, name another instance_type, or leave instance_type out, so that a pool of "
+        "types is asked for",
+    ),
+    DiagnosisRule(
         "NotWritable",
         r"Permission denied|Read-only file system",
         "the container writes, or reads, where the serverless user may not",

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
+from pipeline import instance_pools
 from pipeline.aws import service_errors
 from pipeline.errors import ConsumerUnreadable
 from pipeline.operations import account_scan, endpoint_images, execution_history, executions
@@ -490,7 +492,10 @@ class _Reader:
             return summarize(made, found, hourly_costs.per_hour(variants))
         configured = self._configured(made.name, found)
         cost = hourly_costs.per_hour(variants, configured, self._prices) if configured else None
-        return summarize(made, found, cost, next((one.get("InstanceType") for one in configured), None))
+        # Of a pool the type that runs; while none does, the first that was asked for.
+        running = (name for one in variants for name in instance_pools.running(one))
+        asked = (name for one in configured for name in instance_pools.types(one))
+        return summarize(made, found, cost, next(chain(running, asked), None))
 
     def _when_resumed(self, release: Release) -> Cost | None:
         """Return what a deployment that was paused costs when it is brought back."""

@@ -19,6 +19,8 @@ from pipeline.planning import metrics
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from pipeline.state_data.plan_types import OnInstances
+
 PREFIX = "sealift-"
 """What the names of all alarms begin with; the tasks' roles allow no others to be made or deleted."""
 
@@ -236,6 +238,18 @@ def judging(endpoint: str, hosting: str | None = None, log_form: str | None = No
         for rule in RULES
         if rule.judges and (hosting is None or rule.suits(hosting, log_form))
     ]
+
+
+def busy_cpus(on: OnInstances, running: Mapping[str, int]) -> int:
+    """Return the CPUs of one instance that an answer keeps busy, of the smallest type that runs.
+
+    Args:
+        on: what was planned.
+        running: how many of each type run; empty where it is the planned one.
+    """
+    if on.busy_cpus != on.offers[0].vcpus:
+        return on.busy_cpus
+    return min((one.vcpus for one in on.offers if one.name in running), default=on.busy_cpus)
 
 
 def requests(

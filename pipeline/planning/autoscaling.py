@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 NAMESPACE: Final = "sagemaker"
 DIMENSION: Final = "sagemaker:variant:DesiredInstanceCount"
-METRIC: Final = "SageMakerVariantInvocationsPerInstance"
+INVOCATIONS: Final = "SageMakerVariantInvocationsPerInstance"
+CONCURRENCY: Final = "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+"""Of all requests that are being answered or wait, every ten seconds; without inference components a variant has one
+model, so it is those of an instance (https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-policy.html)."""
+BUSY_SLOTS: Final = 0.75
+"""Of an instance's slots, on average, when one more instance is to come: before callers wait."""
 POLICY: Final = "sealift"
 """The policy's name: a target has this one, so that putting it again changes it."""
 
@@ -41,15 +46,37 @@ def registration(endpoint: str, variant: str, wanted: Scaling) -> dict[str, Any]
 
 def policy(endpoint: str, variant: str, wanted: Scaling) -> dict[str, Any]:
     """Return PutScalingPolicy's parameters; its cooldowns are AWS's own, 300 s each way."""
+    metric, value = _measure(wanted)
     return {
         "PolicyName": POLICY,
         **target(endpoint, variant),
         "PolicyType": "TargetTrackingScaling",
         "TargetTrackingScalingPolicyConfiguration": {
-            "TargetValue": float(wanted.invocations_per_instance),
-            "PredefinedMetricSpecification": {"PredefinedMetricType": METRIC},
+            "TargetValue": float(value),
+            "PredefinedMetricSpecification": {"PredefinedMetricType": metric},
         },
     }
+
+
+def measured(wanted: Scaling, slots: int) -> Scaling:
+    """Return the scaling with its measure: where none was requested, requests at the same time, by the slots.
+
+    Args:
+        wanted: as requested.
+        slots: requests that one instance answers at once.
+    """
+    if wanted.invocations_per_instance or wanted.concurrent_requests_per_instance:
+        return wanted
+    return replace(wanted, concurrent_requests_per_instance=max(1.0, BUSY_SLOTS * slots))
+
+
+def _measure(wanted: Scaling) -> tuple[str, float]:
+    """Return the metric that is followed, and the value that it is to have."""
+    if wanted.concurrent_requests_per_instance:
+        return CONCURRENCY, wanted.concurrent_requests_per_instance
+    if wanted.invocations_per_instance:
+        return INVOCATIONS, wanted.invocations_per_instance
+    raise AssertionError("auto scaling without a measure: `measured` gives it one")
 
 
 def within(wanted: Scaling, count: int) -> Scaling:
@@ -67,13 +94,15 @@ def tag(wanted: Scaling) -> str:
 
 def describe(wanted: Scaling) -> str:
     """Return the scaling in words."""
-    return (
-        f"scales between {wanted.min} and {wanted.max} instances, for "
-        f"{wanted.invocations_per_instance:g} calls a minute of each"
-    )
+    metric, value = _measure(wanted)
+    requests = "request" if value == 1 else "requests"
+    what = "calls a minute of each" if metric == INVOCATIONS else f"{requests} at the same time in each"
+    return f"scales between {wanted.min} and {wanted.max} instances, for {value:g} {what}"
 
 
-def notes(wanted: Scaling, *, usd_per_hour: float, answer_s: float, tokens: int) -> tuple[str, ...]:
+def notes(
+    wanted: Scaling, *, usd_per_hour: float, answer_s: float, tokens: int, slots: int
+) -> tuple[str, ...]:
     """Return what a person should know of it.
 
     Args:
@@ -81,15 +110,22 @@ def notes(wanted: Scaling, *, usd_per_hour: float, answer_s: float, tokens: int)
         usd_per_hour: of one instance.
         answer_s: seconds that an answer of `tokens` takes there.
         tokens: max_tokens of a request that says nothing else.
+        slots: requests that one instance answers at once.
     """
     low, high = wanted.min * usd_per_hour, wanted.max * usd_per_hour
     said = [f"{describe(wanted)}: ${low:g} to ${high:g} an hour; never to none"]
     most = 60 / answer_s
-    if wanted.invocations_per_instance > most:
+    if (wanted.invocations_per_instance or 0) > most:
         said.append(
             f"auto_scaling.invocations_per_instance is {wanted.invocations_per_instance:g}; answers of max_tokens "
             f"{tokens}, one after the other, are about {most:.2g} a minute there: callers wait before an instance is "
             f"added; set it to {most:.2g} or less"
+        )
+    concurrent = wanted.concurrent_requests_per_instance or 0
+    if concurrent > slots:
+        said.append(
+            f"auto_scaling.concurrent_requests_per_instance is {concurrent:g}, and an instance answers {slots} at "
+            f"once: callers wait before an instance is added; set it to {slots} or less"
         )
     return tuple(said)
 

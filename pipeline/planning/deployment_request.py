@@ -120,9 +120,13 @@ def _made(parsed: dict[str, Any], asked: dict[str, Any], defaults: StackDefaults
     made["service"] = made["service"] or naming.service_from_key(made["archive"]["key"]) or ""
     made["consumers"] = made.pop("consumer") or []
     made["default_consumer"] = _is_default(asked.get("consumer"), made["consumers"])
+    if made["provisioned_concurrency"] and made["max_concurrency"] is None:
+        made["max_concurrency"] = made["provisioned_concurrency"]
+    if made["hosting"] != SERVERLESS or made["provisioned_concurrency"]:
+        # Whether an earlier one costs money while nobody calls it, the plan decides.
+        made["keep_previous"] = asked.get("keep_previous")
     if made["hosting"] != SERVERLESS:
         # Their defaults depend on where it comes to run, which the plan decides.
-        made["keep_previous"] = asked.get("keep_previous")
         made["inference"]["n_threads"] = (asked.get("inference") or {}).get("n_threads")
         if made["auto_scaling"] and asked.get("instance_count") is None:
             # What scales begins with its least, unless something else is asked for.

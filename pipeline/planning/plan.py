@@ -6,9 +6,10 @@ A plan is data, so that the console shows it before anything is created, and so 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from pipeline import limits, model_source, naming, payload, quota_usage
+from pipeline import json_codec, limits, model_source, naming, payload, quota_usage
 from pipeline.aws import resource_tags
 from pipeline.endpoint_status import USABLE
 from pipeline.errors import ImageNotFound, InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
@@ -19,10 +20,10 @@ from pipeline.hosting import (
     IN_PLACE,
     IN_STEPS,
     INSTANCE,
-    KEPT,
     NO_SWITCH,
     NOBODY,
     SERVERLESS,
+    kept,
 )
 from pipeline.planning import (
     artifact_choice,
@@ -208,8 +209,8 @@ def plan(facts: PlanFacts) -> Plan:
         taken_from=facts.taken_from,
         quality=_gate(facts),
         log_form=log_form,
-        keep_previous=KEPT[where] if request.keep_previous is None else request.keep_previous,
-        costs=sizes.costs(hosted.instances),
+        keep_previous=kept(where, request.keep_previous, provisioned=request.provisioned_concurrency),
+        costs=sizes.costs(hosted.instances, request.provisioned_concurrency if where == SERVERLESS else None),
         expires_after_h=request.expires_after_h,
         notes=tuple(
             payload.cut_all(
@@ -442,16 +443,19 @@ def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: HostingC
     request, memory_mb = facts.request, choice.decision.memory_mb
     if memory_mb is None:  # `require` has refused it; this is for the type checker and the impossible
         raise AssertionError("no memory size")
-    asked = Asked(memory_mb=memory_mb, max_concurrency=request.max_concurrency)
+    asked = Asked(memory_mb, request.max_concurrency, request.provisioned_concurrency)
     target = _in_place_target(facts)
-    name = _name(
-        facts, container, target, {"serverless": sizes.serverless_config(memory_mb, request.max_concurrency)}
-    )
+    sized = sizes.serverless_config(memory_mb, asked.max_concurrency, asked.provisioned)
+    name = _name(facts, container, target, {"serverless": sized})
     chosen = _choose(name, asked, target, facts)
     config = chosen.config or sizes.config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
     return _Hosted(
         names=Names(model=name, endpoint_config=config, endpoint=chosen.endpoint),
-        variant={"ServerlessConfig": sizes.serverless_config(chosen.memory_mb, chosen.start.concurrency)},
+        variant={
+            "ServerlessConfig": sizes.serverless_config(
+                chosen.memory_mb, chosen.start.concurrency, asked.provisioned
+            )
+        },
         memory_mb=chosen.memory_mb,
         max_concurrency=chosen.start.concurrency,
         asked=asked,
@@ -462,13 +466,16 @@ def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: HostingC
 
 def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: HostingChoice) -> _Hosted:
     request, needed, found = facts.request, choice.needed, choice.offers
-    asked = AskedInstances(type=found[0].name, count=request.instance_count)
-    scales = {"auto_scaling": asdict(request.auto_scaling)} if request.auto_scaling else {}
+    types = sizes.types_of(found, pooled=request.instance_pool)
+    asked = AskedInstances(
+        type=found[0].name, count=request.instance_count, pool=types if len(types) > 1 else ()
+    )
+    scales = {"auto_scaling": json_codec.encode(request.auto_scaling)} if request.auto_scaling else {}
     watched = request.detailed_observability
     observes = {} if watched is None else {"detailed_observability": watched}
     # Another scaling is another deployment, as another number of instances is: tags and requests fit together then.
     target = _in_place_target(facts)
-    name = _name(facts, container, target, {"instances": asdict(asked), **scales, **observes})
+    name = _name(facts, container, target, {"instances": json_codec.encode(asked), **scales, **observes})
     _check_same_hosting(target, INSTANCE)
     _check_not_scaled(target)
     endpoint = _updated_name(request, target) or name
@@ -484,7 +491,9 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: HostingCh
     on = _instances_plan(needed, request, asked, left, count)
     names = Names(
         model=name,
-        endpoint_config=sizes.instances_config_name(name, asked, on.type, count),
+        endpoint_config=sizes.instances_config_name(
+            name, asked, sizes.types_of(left, pooled=on.pooled), count
+        ),
         endpoint=endpoint,
     )
     return _Hosted(
@@ -516,9 +525,12 @@ def _instances_plan(
         download_s=settings.download_s,
         startup_s=settings.startup_s,
         bake_s=request.bake_s,
-        auto_scaling=request.auto_scaling,
+        auto_scaling=autoscaling.measured(request.auto_scaling, needed.demand.n_parallel)
+        if request.auto_scaling
+        else None,
         slots=needed.demand.n_parallel,
         detailed_observability=_detailed_observability(request),
+        pooled=bool(asked.pool),
     )
 
 
@@ -566,11 +578,13 @@ def _check_not_scaled(target: quota_usage.Holder | None) -> None:
 def _instances_of(
     config: str, name: str, asked: AskedInstances, found: Sequence[Offer]
 ) -> tuple[Sequence[Offer], int] | None:
-    """Return the offers from the one in use on, and the count, of a configuration; None when it is of another one."""
-    for at, offer in enumerate(found):
+    """Return the offers that are left, and the count, of a configuration; None when it is of another one."""
+    # Any of them may have left by now; the more there are, the sooner it is looked at.
+    for left in (some for many in range(len(found), 0, -1) for some in combinations(found, many)):
+        types = sizes.types_of(left, pooled=bool(asked.pool))
         for count in range(asked.count, 0, -1):
-            if config == sizes.instances_config_name(name, asked, offer.name, count):
-                return found[at:], count
+            if config == sizes.instances_config_name(name, asked, types, count):
+                return left, count
     return None
 
 

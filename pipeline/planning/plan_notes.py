@@ -11,7 +11,7 @@ from inference.sealift_models import COMPANIONS, DRAFT
 from pipeline import limits
 from pipeline.gguf import purpose, questions
 from pipeline.hosting import SERVERLESS
-from pipeline.planning import artifact_choice, autoscaling, model_settings, question_form, quotas
+from pipeline.planning import artifact_choice, autoscaling, model_settings, question_form, quotas, sizes
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
 
 if TYPE_CHECKING:
@@ -37,6 +37,13 @@ def notes(request: Request, model: dict[str, Any], today: date, where: str = SER
         )
     if request.max_concurrency is None and where == SERVERLESS:
         notes.append(quotas.UNASKED)
+    if (kept := request.provisioned_concurrency) and where == SERVERLESS:
+        notes.append(
+            f"{kept} container{'s are' if kept > 1 else ' is'} kept started, which costs money from creation to "
+            "deletion, whether anybody calls or not: by the GB of memory and the second, at a price that is not listed"
+        )
+    if request.provisioned_concurrency and where != SERVERLESS:
+        notes.append("provisioned_concurrency was requested; an instance is always started, and has none")
     if request.auto_scaling and where == SERVERLESS:
         notes.append("auto_scaling was requested; a serverless endpoint scales by itself, and has none")
     if inference.n_ctx < request.inference.n_ctx:
@@ -88,6 +95,15 @@ def _slots(request: Request, where: str) -> list[str]:
     return lines
 
 
+def _pool(request: Request, found: Sequence[Offer]) -> tuple[str, ...]:
+    """Return which types SageMaker takes in place of the first; nothing where there is no pool."""
+    pool = sizes.pool(found)
+    if not request.instance_pool or len(pool) == 1:
+        return ()
+    others = ", then ".join(f"{one.name} at ${one.usd_per_hour:g} an hour" for one in pool[1:])
+    return (f"where SageMaker has no capacity of {pool[0].name} it takes {others}; what runs is what costs",)
+
+
 _WITH_SLOTS: Final = [repr(name) for name, profile in images.PROFILES.items() if profile.has_slots]
 
 
@@ -118,6 +134,7 @@ def instance_notes(
         "it costs money from its creation to its deletion: "
         + instance_choice.describe(offer, request.instance_count if count is None else count)
     ]
+    lines += _pool(request, found)
     if (slots := needed.demand.n_parallel) > 1:
         lines.append(
             f"{slots} requests are answered at once, each with a context of {needed.demand.n_ctx} tokens"
@@ -136,7 +153,8 @@ def instance_notes(
         )
     if request.auto_scaling:
         price = offer.usd_per_hour
-        lines += autoscaling.notes(request.auto_scaling, usd_per_hour=price, answer_s=seconds, tokens=tokens)
+        scaling = autoscaling.measured(request.auto_scaling, slots)
+        lines += autoscaling.notes(scaling, usd_per_hour=price, answer_s=seconds, tokens=tokens, slots=slots)
     if settings.download_s + settings.startup_s > request.deadline_s:
         lines.append(
             f"SageMaker gives up after {settings.download_s} s of download and {settings.startup_s} s of start-up; "

@@ -55,7 +55,7 @@ def make_room(
 ) -> Room:
     """Share out the concurrency between a new endpoint and the service's own older ones.
 
-    Endpoints that do not serve give all but one. The one that serves gives no more than makes both equal: the
+    Endpoints that do not serve give all but their least. The one that serves gives no more than makes both equal: the
     consumer finds at least half at every moment, before its switch and just after.
 
     Args:
@@ -63,7 +63,7 @@ def make_room(
         free: what nobody holds.
         own: the service's endpoints that can be lowered, oldest first.
         serving: the one that the consumer calls; the newest when it is none of them.
-        equal: whether the one that serves keeps half; else it gives all but one too.
+        equal: whether the one that serves keeps half; else it gives all but its least too.
     """
     names = [one.name for one in own]
     called = serving if serving in names else next(reversed(names), None)
@@ -71,7 +71,8 @@ def make_room(
     lowered = []
     for one in sorted(own, key=lambda one: one.name == called):
         half = equal and one.name == called
-        spare = max(one.concurrency - start, 0) // 2 if half else one.concurrency - LEAST
+        most = one.concurrency - one.least
+        spare = min(max(one.concurrency - start, 0) // 2, most) if half else most
         given = min(spare, asked - start)
         if given > 0:
             lowered.append(Lowered(endpoint=one.name, before=one.concurrency, to=one.concurrency - given))
@@ -427,6 +428,8 @@ class InstancesAsk:
     """How many were requested."""
     others: tuple[tuple[str, float], ...]
     """Types to step to, each with what one of it costs an hour, in this order."""
+    pool: tuple[str, ...] = ()
+    """The types that were asked for together; empty for the one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,17 +439,24 @@ class InstancesDown:
     type: str
     count: int
     step: CapacityStep
+    without: str | None = None
+    """A type that leaves the pool, where the first of it stays."""
 
 
 def step_instances(refusal: QuotaRefusal, ask: InstancesAsk, situation: Situation) -> InstancesDown | Stop:
     """Return fewer instances of the type, else as many of the next one, or why there is nothing left to ask for.
 
-    Each step leaves fewer instances or fewer types, so the ladder ends.
+    Of a pool AWS looks at the quota of each type before it takes any: one that is only to be taken in place of the
+    first leaves the pool. Each step leaves fewer instances or fewer types, so the ladder ends.
     """
     if refusal.quota is Quota.ENDPOINTS:
         return _no_endpoint(refusal, situation)
     if refusal.quota is not Quota.INSTANCES:
         return Stop(_problem("Quota", refusal, situation, _MORE), final=refusal.never_fits)
+    refused = next((one for one in ask.pool if refusal.name.startswith(f"{one} ")), ask.type)
+    if refused != ask.type:
+        did = f"ask for {ask.count} x {ask.type} without {refused} in the pool"
+        return InstancesDown(ask.type, ask.count, _instances_step(refusal, ask, did), without=refused)
     free = refusal.limit - refusal.used
     if LEAST <= free < ask.count:
         return InstancesDown(ask.type, free, _instances_step(refusal, ask, f"ask for {free} x {ask.type}"))
@@ -559,7 +569,7 @@ def give_back(
         situation: what is in use now.
         limit: the concurrency of the account; None while AWS has not told it, and then AWS is asked.
         switched: whether the consumer calls the new endpoint, so that the others need no more than one each.
-        spare: whether the others have no more than one each, whoever needs it: other services do.
+        spare: whether the others have no more than their least each, whoever needs it: other services do.
     """
     mine = situation.holder(endpoint)
     moving = tuple(
@@ -574,7 +584,7 @@ def give_back(
     if moving:
         return Changes(wait_for=moving)
     if others:
-        return Changes(concurrency=tuple((one.name, LEAST) for one in others))
+        return Changes(concurrency=tuple((one.name, one.least) for one in others))
     if limit is None:
         return Changes(concurrency=((endpoint, asked),))
     # Below zero where more is in use than the quota allows by now: that has to be freed first.
@@ -583,7 +593,7 @@ def give_back(
     if missing > 0 and switched:
         lowered = []
         for one in situation.own(without=endpoint):
-            given = min(one.concurrency - LEAST, missing)
+            given = min(one.concurrency - one.least, missing)
             missing -= given
             if given:
                 lowered.append((one.name, one.concurrency - given))

@@ -33,7 +33,7 @@ def problems(request: Request, asked: dict[str, Any], defaults: StackDefaults, s
         defaults: what the stack gives.
         said: what each source says, by its name.
     """
-    found = _of_other_hosting(request.hosting, asked, said)
+    found = [*_of_other_hosting(request.hosting, asked, said), *_provisioned(request, said)]
     if request.hosting != SERVERLESS:
         found += [*_bake(request, asked, said), *_scaled(request, said)]
     found += [*_gate_in_place(request, said), *_whole(request, defaults, said)]
@@ -97,13 +97,14 @@ _ONLY = {
     SERVERLESS: (
         "instance_type",
         "instance_count",
+        "instance_pool",
         "auto_scaling",
         "bake_s",
         "prefer",
         "min_tokens_per_s",
         "answer_within_s",
     ),
-    INSTANCE: ("memory_mb", "max_concurrency"),
+    INSTANCE: ("memory_mb", "max_concurrency", "provisioned_concurrency"),
     AUTO: (),
 }
 """What a request may not ask for with a hosting, since nothing would come of it."""
@@ -120,6 +121,22 @@ def _bake(request: Request, asked: dict[str, Any], said: Said) -> list[Problem]:
             "strategy 'in_place', where SageMaker moves the calls",
             "leave 'bake_s' out; a new endpoint is tried with 'consumer.canary'",
             said.where("bake_s"),
+        )
+    ]
+
+
+def _provisioned(request: Request, said: Said) -> list[Problem]:
+    """Return what is wrong with containers that are kept started: there are no more than calls at once."""
+    kept, most = request.provisioned_concurrency, request.max_concurrency
+    if kept is None or most is None or kept <= most:
+        return []
+    return [
+        Problem(
+            "ProvisionedAboveMaximum",
+            f"provisioned_concurrency {kept} with max_concurrency {most}",
+            "as many or fewer",
+            f"set provisioned_concurrency to {most} or less, or max_concurrency to {kept} or more",
+            said.where("provisioned_concurrency"),
         )
     ]
 
@@ -152,6 +169,16 @@ def _scaled(request: Request, said: Said) -> list[Problem]:
                 "'auto_scaling' with strategy 'in_place'",
                 "strategy 'new_endpoint': SageMaker refuses an update to another instance type of what scales",
                 "leave 'auto_scaling' or 'strategy' out",
+                said.where("auto_scaling"),
+            )
+        ]
+    if wanted.invocations_per_instance and wanted.concurrent_requests_per_instance:
+        return [
+            Problem(
+                "TwoMeasures",
+                "auto_scaling with 'invocations_per_instance' and 'concurrent_requests_per_instance'",
+                "one of them: each would add and take away instances by itself",
+                "leave one out",
                 said.where("auto_scaling"),
             )
         ]

@@ -211,7 +211,11 @@ AUTO_SCALING = Object(
         "invocations_per_instance": Field(
             Number(0.1, 100_000),
             "calls a minute of each instance: where there are more an instance is added, where fewer one goes",
-            required=True,
+        ),
+        "concurrent_requests_per_instance": Field(
+            Number(0.1, 1000),
+            "the measure in its place: requests that each instance has at the same time; when both are absent, three "
+            "quarters of an instance's slots, one at least",
         ),
     }
 )
@@ -245,6 +249,11 @@ _TUNABLE: dict[str, Field] = {
         "concurrent invocations of the endpoint on serverless, which are then waited for; when absent, what the "
         "account has free of a third of its quota, of 10 at most",
     ),
+    "provisioned_concurrency": Field(
+        Integer(1, limits.MAX_CONCURRENCY.value),
+        "containers that a serverless endpoint keeps started, which cost money while nobody calls; at most "
+        "max_concurrency, which is the same unless it says otherwise",
+    ),
     "instance_type": Field(
         _INSTANCE_NAME, "the instance type; the cheapest one that holds the model when absent"
     ),
@@ -263,6 +272,12 @@ _TUNABLE: dict[str, Field] = {
     ),
     "instance_count": Field(
         Integer(1, MOST_INSTANCES), "instances of the endpoint; each has the whole model", default=1
+    ),
+    "instance_pool": Field(
+        Boolean(),
+        "whether SageMaker may take the plan's next type where it has no capacity of the first; a request that names "
+        "an 'instance_type' has that one alone",
+        default=True,
     ),
     "auto_scaling": Field(
         AUTO_SCALING,

@@ -9,14 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import limits, naming
+from pipeline import instance_pools, limits, naming
 from pipeline.hosting import INSTANCE
 from pipeline.planning import alarms, quotas
 from pipeline.sizing import instance_types, running_cost
 from pipeline.state_data.plan_types import Requests, adapts
 
 if TYPE_CHECKING:
-    from pipeline.state_data.plan_types import Asked, AskedInstances, Names, OnInstances, Plan
+    from collections.abc import Sequence
+
+    from pipeline.state_data.plan_types import Asked, AskedInstances, Names, Offer, OnInstances, Plan
+
+PROVISION_S: Final = 600
+"""Seconds that SageMaker may look for capacity in a pool. Its guide counts them for all types together; others report
+that each type has them: three of them then take a deployment's usual deadline, and no more."""
 
 MOST_STEPS: Final = 10
 """Of a plan: the ladder has fewer rungs."""
@@ -40,16 +46,48 @@ def sizes_of(config: str, name: str, asked: Asked) -> tuple[int, int] | None:
     return naming.sizes_of(config) if naming.deployment_of(config) == name else None
 
 
-def instances_config_name(name: str, asked: AskedInstances, instance_type: str, count: int) -> str:
-    """Return the endpoint configuration's name: the deployment's own, or that of other instances than requested."""
-    if (instance_type, count) == (asked.type, asked.count):
+def instances_config_name(name: str, asked: AskedInstances, types: Sequence[str], count: int) -> str:
+    """Return the endpoint configuration's name: the deployment's own, or that of other instances than requested.
+
+    Args:
+        name: the deployment's.
+        asked: what was requested.
+        types: the one type, or those of a pool (`types_of`).
+        count: how many instances.
+    """
+    if (tuple(types), count) == (asked.types, asked.count):
         return name
-    return naming.instances_name(name, instance_type, count)
+    return naming.instances_name(name, types, count)
 
 
-def serverless_config(memory_mb: int, concurrency: int | None) -> dict[str, int]:
-    """Return a variant's ServerlessConfig; without a concurrency none that can be requested."""
-    return {"MemorySizeInMB": memory_mb, **({"MaxConcurrency": concurrency} if concurrency else {})}
+def pool(offers: Sequence[Offer]) -> tuple[Offer, ...]:
+    """Return the offers that one endpoint configuration can name together: the first, and those whose disk is alike.
+
+    A configuration has one VolumeSizeInGB, which a type with a disk of its own is refused and any other needs.
+    """
+    own = instance_types.has_own_disk(offers[0].name)
+    alike = (one for one in offers if instance_types.has_own_disk(one.name) == own)
+    return tuple(alike)[: instance_pools.MOST_TYPES]
+
+
+def types_of(offers: Sequence[Offer], *, pooled: bool) -> tuple[str, ...]:
+    """Return the types that a configuration names: of a pool all that can be in one, else the first."""
+    return tuple(one.name for one in (pool(offers) if pooled else offers[:1]))
+
+
+def serverless_config(memory_mb: int, concurrency: int | None, provisioned: int | None) -> dict[str, int]:
+    """Return a variant's ServerlessConfig; without a concurrency none that can be requested.
+
+    Args:
+        memory_mb: of each container.
+        concurrency: MaxConcurrency; None where none was requested.
+        provisioned: ProvisionedConcurrency, as far as it goes into that; None for none.
+    """
+    return {
+        "MemorySizeInMB": memory_mb,
+        **({"MaxConcurrency": concurrency} if concurrency else {}),
+        **({"ProvisionedConcurrency": min(provisioned, concurrency)} if provisioned and concurrency else {}),
+    }
 
 
 def instance_variant(on: OnInstances) -> dict[str, Any]:
@@ -57,7 +95,7 @@ def instance_variant(on: OnInstances) -> dict[str, Any]:
     # A type with a disk of its own is refused together with a volume's size.
     volume = {} if instance_types.has_own_disk(on.type) else {"VolumeSizeInGB": on.volume_gb}
     return {
-        "InstanceType": on.type,
+        **instance_pools.members(types_of(on.offers, pooled=on.pooled), PROVISION_S),
         "InitialInstanceCount": on.count,
         **volume,
         "ModelDataDownloadTimeoutInSeconds": on.download_s,
@@ -65,9 +103,15 @@ def instance_variant(on: OnInstances) -> dict[str, Any]:
     }
 
 
-def costs(on: OnInstances | None) -> str:
-    """Return in words what an endpoint costs while nobody calls it."""
-    return running_cost.Cost(on.usd_per_hour if on else 0.0).now
+def costs(on: OnInstances | None, provisioned: int | None = None) -> str:
+    """Return in words what an endpoint costs while nobody calls it.
+
+    Args:
+        on: the instances; None on serverless.
+        provisioned: serverless containers that are kept started, whose price by the hour is not listed.
+    """
+    serverless = None if provisioned else 0.0
+    return running_cost.Cost(on.usd_per_hour if on else serverless).now
 
 
 def requests(
@@ -157,7 +201,7 @@ def lower(made: Plan, down: quotas.Down) -> Plan:
         raise AssertionError(f"{made.service}: not serverless")
     config = config_name(made.names.model, asked, down.memory_mb, down.concurrency)
     names = replace(made.names, endpoint_config=config)
-    variant = {"ServerlessConfig": serverless_config(down.memory_mb, down.concurrency)}
+    variant = {"ServerlessConfig": serverless_config(down.memory_mb, down.concurrency, asked.provisioned)}
     return replace(
         made,
         names=names,
@@ -171,11 +215,12 @@ def lower(made: Plan, down: quotas.Down) -> Plan:
 
 
 def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
-    """Return the plan after a step to fewer instances, or to another type."""
+    """Return the plan after a step to fewer instances, to another type, or to a pool without one of its types."""
     on = made.instances
     if on is None:
         raise AssertionError(f"{made.service}: not on instances")
     left = on.offers if down.type == on.type else on.offers[1:]
+    left = tuple(one for one in left if one.name != down.without)
     stepped = replace(
         on,
         type=down.type,
@@ -184,7 +229,8 @@ def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
         usd_per_hour=round(down.count * left[0].usd_per_hour, 6),
         busy_cpus=left[0].vcpus if on.busy_cpus == on.offers[0].vcpus else on.busy_cpus,
     )
-    name = instances_config_name(made.names.model, on.asked, down.type, down.count)
+    types = types_of(left, pooled=on.pooled)
+    name = instances_config_name(made.names.model, on.asked, types, down.count)
     names = replace(made.names, endpoint_config=name)
     return replace(
         made,

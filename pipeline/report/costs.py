@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.limits import GB
 from pipeline.sizing import running_cost
+from pipeline.sizing.running_cost import HOURS_A_MONTH
 
 if TYPE_CHECKING:
     from pipeline.report.transcript import Transcript
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 REQUESTS: Final = 1000
 TIME: Final = "the endpoint's time"
+ENDPOINT: Final = "the endpoint"
 IMAGE_OF_ALL: Final = "Sealift's own image in ECR, for all deployments"
 
 
@@ -66,6 +68,7 @@ def reckon(
     region: str,
     *,
     memory_mb: int | None,
+    provisioned: int = 0,
     transcript: Transcript | None,
     transitions: int,
     archive_bytes: int | None,
@@ -79,6 +82,7 @@ def reckon(
         prices: the price list.
         region: of the endpoint.
         memory_mb: of the serverless endpoint; None when there is none.
+        provisioned: its containers that are kept started.
         transcript: the smoke test's, which the requests are taken to be like.
         transitions: the execution's state transitions.
         archive_bytes: of the deployed archive.
@@ -99,17 +103,15 @@ def reckon(
         if memory_mb is None
         else _requests(memory_mb, transcript, price("serverless_gb_second"), price("data_gb"))
     )
-    idle = [
-        CostLine(
-            "the endpoint", 0.0, "serverless, without provisioned concurrency: nothing while nobody asks"
-        )
-    ]
-    if memory_mb is None:
-        idle = []
+    idle = []
+    if memory_mb is not None and provisioned:
+        idle.append(_kept_started(memory_mb, provisioned, price("provisioned_gb_second")))
+    elif memory_mb is not None:
+        how = "serverless, without provisioned concurrency: nothing while nobody asks"
+        idle.append(CostLine(ENDPOINT, 0.0, how))
     if usd_per_hour is not None:
-        month = usd_per_hour * running_cost.HOURS_A_MONTH
-        how = f"{running_cost.Cost(usd_per_hour).now}, of {running_cost.HOURS_A_MONTH} hours"
-        idle.append(CostLine("the endpoint's instances", month, how))
+        how = f"{running_cost.Cost(usd_per_hour).now}, of {HOURS_A_MONTH} hours"
+        idle.append(CostLine("the endpoint's instances", usd_per_hour * HOURS_A_MONTH, how))
     if archive_bytes is not None:
         idle.append(
             _times("its archive in S3", archive_bytes / GB, "GB", price("storage_gb_month"), digits=3)
@@ -137,6 +139,15 @@ def serverless_time(memory_mb: int, seconds: float, how: str, second: Price | No
     gb = memory_mb / 1024
     usd = REQUESTS * seconds * gb * second.usd
     return CostLine(TIME, usd, f"{REQUESTS} x {seconds:.3f} s ({how}) x {gb:g} GB x {second.usd:.7f} USD")
+
+
+def _kept_started(memory_mb: int, provisioned: int, second: Price | None) -> CostLine:
+    """Return what a month of containers costs that are kept started."""
+    gb, seconds = memory_mb / 1024, HOURS_A_MONTH * 3600
+    amount = f"{provisioned} containers kept started x {gb:g} GB x {seconds:,} s"
+    if second is None:
+        return CostLine(ENDPOINT, None, f"{amount}: no price is listed")
+    return CostLine(ENDPOINT, provisioned * gb * seconds * second.usd, f"{amount} x {second.usd:.7f} USD")
 
 
 def _requests(

@@ -221,6 +221,7 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
             prices,
             region,
             memory_mb=fit.memory_mb if fit and serverless else None,
+            provisioned=_object(plan, "asked").get("provisioned") or 0,
             transcript=talk,
             transitions=line.transitions,
             archive_bytes=None if plan.get("image") else _object(results, "assemble_archive").get("size"),

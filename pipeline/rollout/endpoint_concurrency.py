@@ -43,6 +43,7 @@ def set_concurrency(
     endpoint: str,
     *,
     to: int,
+    provisioned: int | None = None,
     unless: Callable[[int, int], bool] = operator.eq,
 ) -> Outcome:
     """Bring one endpoint to a concurrency; return how far it has come.
@@ -52,6 +53,7 @@ def set_concurrency(
         service: whose endpoint it must be.
         endpoint: its name; one that is gone is settled.
         to: its new MaxConcurrency.
+        provisioned: ProvisionedConcurrency that it is to have of that; None leaves what it has.
         unless: of the present and the new concurrency, whether nothing is to be done.
 
     Raises:
@@ -72,7 +74,7 @@ def set_concurrency(
     if unless(now.concurrency, to):
         return Outcome(now.concurrency)
     try:
-        _change(client, now, to)
+        _change(client, now, {"MaxConcurrency": to} | _kept(provisioned, to))
     except NotYetVisible:
         # Its new configuration was made a moment ago; the next try finds it.
         pass
@@ -83,13 +85,17 @@ def set_concurrency(
     return Outcome(now.concurrency, outcome)
 
 
-def _change(client: SageMakerClient, now: Holder, to: int) -> None:
+def _kept(provisioned: int | None, to: int) -> dict[str, int]:
+    return {"ProvisionedConcurrency": min(provisioned, to)} if provisioned else {}
+
+
+def _change(client: SageMakerClient, now: Holder, to: dict[str, int]) -> None:
     """Ask for another concurrency, the short way or, where AWS refuses that, by another configuration."""
     try:
         client.update_endpoint_weights_and_capacities(
             EndpointName=now.name,
             DesiredWeightsAndCapacities=[
-                {"VariantName": VARIANT, "ServerlessUpdateConfig": {"MaxConcurrency": to}}
+                {"VariantName": VARIANT, "ServerlessUpdateConfig": to}  # type: ignore[typeddict-item]
             ],
         )
     except ClientError as error:
@@ -110,7 +116,7 @@ def _update(client: SageMakerClient, endpoint: str, config: str) -> None:
         raise
 
 
-def _resized(client: SageMakerClient, present: str, to: int) -> str | None:
+def _resized(client: SageMakerClient, present: str, to: dict[str, int]) -> str | None:
     """Return a configuration that equals the present one but for its concurrency; None when that is not Sealift's.
 
     The deployment's first one where that has it, else one that is named after its sizes. It is the deployment's record
@@ -121,7 +127,7 @@ def _resized(client: SageMakerClient, present: str, to: int) -> str | None:
     name, sizes = str(before["ModelName"]), before.get("ServerlessConfig")
     if deployment_of(present) != name or sizes is None:
         return None
-    variants = [{**before, "ServerlessConfig": {**sizes, "MaxConcurrency": to}}]
+    variants = [{**before, "ServerlessConfig": {**sizes, **to}}]
     tags = resource_tags.read(client, found["EndpointConfigArn"])
     first = (
         found
@@ -136,7 +142,7 @@ def _resized(client: SageMakerClient, present: str, to: int) -> str | None:
             client.create_endpoint_config,
             client.describe_endpoint_config,
             {
-                "EndpointConfigName": sized_name(name, sizes["MemorySizeInMB"], to),
+                "EndpointConfigName": sized_name(name, sizes["MemorySizeInMB"], to["MaxConcurrency"]),
                 "ProductionVariants": variants,
                 # What AWS itself has tagged it with nobody else may give.
                 "Tags": [

@@ -85,7 +85,7 @@ def holder(client: SageMakerClient, name: str, service: str) -> Holder | None:
         config=described["EndpointConfigName"],
         concurrency=max((config["MaxConcurrency"] for config in configs), default=0),
         ours=ours,
-        provisioned=any(config.get("ProvisionedConcurrency") for config in configs),
+        provisioned=max((config.get("ProvisionedConcurrency") or 0 for config in configs), default=0),
         created=described["CreationTime"].isoformat(),
         on_instances=on_instances,
         scales=ours and TAG_SCALING in tags,

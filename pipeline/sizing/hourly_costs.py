@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline import instance_pools
 from pipeline.limits import GB
 from pipeline.sizing import instance_types, pricing, running_cost
 from pipeline.sizing.running_cost import Cost
@@ -36,8 +37,8 @@ def per_hour(
     words = []
     for variant in variants:
         details = {**types.get(variant["VariantName"], {}), **variant}
-        name = details.get("InstanceType")
-        if name is None:
+        instances = _instances(types.get(variant["VariantName"], {}), details)
+        if not instances:
             provisioned = _provisioned(details)
             words.append(
                 f"{provisioned} provisioned invocations, price not known"
@@ -46,15 +47,24 @@ def per_hour(
             )
             total = None if provisioned else total
             continue
-        count = details.get("CurrentInstanceCount", details.get("InitialInstanceCount", 0))
-        found = prices.get(name)
-        if found is None:
-            total = None
-            words.append(f"{count} x {name}, price not known")
-        else:
-            total = None if total is None else total + count * found.usd_per_hour
-            words.append(f"{count} x {name} at ${found.usd_per_hour:g}")
+        for name, count in instances.items():
+            found = prices.get(name)
+            if found is None:
+                total = None
+                words.append(f"{count} x {name}, price not known")
+            else:
+                total = None if total is None else total + count * found.usd_per_hour
+                words.append(f"{count} x {name} at ${found.usd_per_hour:g}")
     return Cost(None if total is None else round(total, 6), " + ".join(words) or "nothing runs yet")
+
+
+def _instances(configured: Mapping[str, Any], details: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return a variant's instances by type: what runs of its pool, else all as its first type; none on serverless."""
+    if found := instance_pools.running(details):
+        return found
+    types = instance_pools.types(configured or details)
+    count = details.get("CurrentInstanceCount", details.get("InitialInstanceCount", 0))
+    return {types[0]: count} if types else {}
 
 
 def price(instance_type: str, count: int, usd_per_hour: float) -> str:

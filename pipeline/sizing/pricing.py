@@ -22,8 +22,8 @@ from pipeline.spelling import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Confidence = Literal["sure", "likely"]
-"""sure: read in AWS's own price list or page; likely: read where somebody else quotes them."""
+Confidence = Literal["sure", "likely", "not found"]
+"""sure: read in AWS's own price list or page; likely: read where somebody else quotes them; not found: in neither."""
 
 HOME: Final = "us-east-1"
 """The region whose price stands in for one that is not listed."""
@@ -37,7 +37,7 @@ class PricedItem:
     meaning: str
     unit: str
     usd: Mapping[str, float]
-    """By region."""
+    """By region; none at all where no source was found."""
     as_of: str
     source: str
     confidence: Confidence
@@ -82,6 +82,16 @@ _ITEMS: Final = (
         "AWS Price List, USE1-ServerlessInf:Mem-3GB, 0.00006 USD a second (SKU PUE6HBQ8KFHBUN5T), as others quote it; "
         "all sizes at the same price for a GB",
         "likely",
+    ),
+    PricedItem(
+        "provisioned_gb_second",
+        "a serverless endpoint's memory in containers that are kept started (ProvisionedConcurrency)",
+        "GB of memory and second",
+        {},
+        "2026-11-30",
+        "https://aws.amazon.com/sagemaker/pricing/, Provisioned Concurrency Usage (USE1-ProvisionedConcurrency:"
+        "Usage-3GB and so on): charged by memory, time and concurrency, as AWS's guide says; no figure was found",
+        "not found",
     ),
     PricedItem(
         "data_gb",

@@ -40,6 +40,8 @@ class Asked:
     memory_mb: int
     max_concurrency: int | None
     """None: none was requested, and it adapts to what the account has (`quotas.adapt`)."""
+    provisioned: int | None = unsaid(None)
+    """Containers to keep started, of as many as there may be: a quota that gives fewer lowers both."""
 
 
 def adapts(asked: Asked | None) -> bool:
@@ -57,6 +59,13 @@ class AskedInstances:
 
     type: str
     count: int
+    pool: tuple[str, ...] = unsaid(())
+    """The types of the pool, that one the first of them; empty where the type is the only one."""
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types that the endpoint configuration was to name."""
+        return self.pool or (self.type,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,8 @@ class OnInstances:
     count: int
     asked: AskedInstances
     offers: tuple[Offer, ...]
-    """The type itself, then those to step to when the account may have none of it; each with its arithmetic."""
+    """The type itself, then those to take when the account may have none of it, or SageMaker has none; each with its
+    arithmetic."""
     usd_per_hour: float
     """Of all instances together, whether anybody calls or not."""
     busy_cpus: int
@@ -104,6 +114,9 @@ class OnInstances:
     """Requests that one instance answers at once; one in plans of releases that knew of no slots."""
     detailed_observability: bool | None = None
     """Of the configuration's MetricsConfig; None where it says nothing, and AWS's own default holds."""
+    pooled: bool = unsaid(default=False)
+    """Whether the offers are a pool, of which SageMaker takes the first that it has capacity of; in plans of releases
+    that knew of no pools, the others are there for quotas alone."""
 
 
 @dataclass(frozen=True, slots=True)

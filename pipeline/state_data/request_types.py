@@ -135,8 +135,10 @@ class Scaling:
 
     min: int
     max: int
-    invocations_per_instance: float
+    invocations_per_instance: float | None = None
     """Calls a minute of one instance: more add instances, fewer take some away."""
+    concurrent_requests_per_instance: float | None = unsaid(None)
+    """Requests that one instance has at the same time, in its place. In a plan one of both is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,10 @@ class Request:
     """In what the model reaches the endpoint. A request that an older release checked does not say."""
     prefer: str = unsaid("cheapest")
     """Which instance type is taken of those that hold the model."""
+    instance_pool: bool = unsaid(default=True)
+    """Whether SageMaker may take another type where it has no capacity of the first."""
+    provisioned_concurrency: int | None = unsaid(None)
+    """Containers that serverless keeps started."""
     min_tokens_per_s: float | None = unsaid(None)
     answer_within_s: float | None = unsaid(None)
     """Seconds of an answer of 150 tokens."""

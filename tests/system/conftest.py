@@ -186,8 +186,10 @@ class Deployments:
     def executions(self) -> list[str]:
         """Return the ARNs of all executions."""
         arn = self.cloud.outputs["StateMachineArn"]
-        listed = self.cloud.clients.stepfunctions.list_executions(stateMachineArn=arn)["executions"]
-        return [one["executionArn"] for one in listed]
+        pages = self.cloud.clients.stepfunctions.get_paginator("list_executions").paginate(
+            stateMachineArn=arn
+        )
+        return [one["executionArn"] for page in pages for one in page["executions"]]
 
     def ended(self, arn: str) -> Execution:
         """Return an execution when it has ended."""

@@ -149,9 +149,11 @@ def test_a_configurations_name_tells_its_deployment_and_its_sizes(
 def test_other_instances_have_a_name_of_their_own() -> None:
     """Type and count both count; the form is pinned, since names outlive a release."""
     kinds = ("ml.m5.large", "ml.m5.xlarge")
-    names = {naming.instances_name("harbour-0123456789ab", kind, count) for kind in kinds for count in (1, 2)}
+    deployment = "harbour-0123456789ab"
+    names = {naming.instances_name(deployment, [kind], count) for kind in kinds for count in (1, 2)}
+    pools = {naming.instances_name(deployment, order, 1) for order in (kinds, kinds[::-1])}
 
-    assert len(names) == 4
+    assert len(names | pools) == 6
     assert "harbour-0123456789ab-75c035" in names
     assert all(naming.deployment_of(name) == name and naming.may_be_ours(name) for name in names)
 

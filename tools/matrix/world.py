@@ -14,7 +14,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -37,7 +37,7 @@ from pipeline.naming import deployment_of, image_tag
 from pipeline.operations import execution_history
 from pipeline.planning import alarms, metrics
 from pipeline.rollout import metric_filters_api
-from pipeline.sizing import images
+from pipeline.sizing import images, instance_types
 from pipeline.stack import bundles
 from tools.matrix import cases, invariants
 from tools.matrix.invariants import Broken, Endpoint, Outcome, Parameter, Snapshot
@@ -126,7 +126,23 @@ class Scenario:
     """The scenario whose earlier deployment, of another service, has the consumer, which is taken over."""
     occupied: int = 0
     """Concurrent invocations that somebody else's endpoint holds, of the account's ten; nothing is asked for here."""
+    fall_back: bool = False
+    """Whether SageMaker has no capacity of the pool's first type, and the account no quota of its second."""
+    no_capacity: bool = False
+    """Whether, instead of a wrong answer, there is no capacity of any type; needs `wrong`."""
 
+
+POOL = [
+    {
+        "name": name,
+        "vcpus": 2,
+        "memory_gib": 8,
+        "usd_per_hour": 0.001 * place,
+        "memory_bandwidth_gb_s": 100 * place,
+    }
+    for place, name in enumerate(("ml.c5.large", "ml.m5.large", "ml.r5.large"), start=1)
+]
+"""Types cheaper than all others, each faster than the one before: the pool of a plan."""
 
 IMAGED = {"container": "custom", "artifact": "image"}
 """Settings by which the model comes in a layer of the endpoint's image."""
@@ -143,6 +159,15 @@ SCENARIOS = {
         Scenario("on instances", {"hosting": "instance"}, thinned=True),
         Scenario("on instances, in place", {"hosting": "instance", "strategy": "in_place"}, thinned=True),
         Scenario("on instances, wrong answer", {"hosting": "instance"}, thinned=True, wrong=True),
+        Scenario(
+            "on instances, another type",
+            {"hosting": "instance", "instance_types": POOL},
+            thinned=True,
+            fall_back=True,
+        ),
+        Scenario(
+            "on instances, no capacity", {"hosting": "instance"}, thinned=True, wrong=True, no_capacity=True
+        ),
         Scenario("image", IMAGED),
         Scenario("image, wrong answer", IMAGED, wrong=True),
         Scenario("step down", {"memory_mb": 4096}),
@@ -428,7 +453,9 @@ class World:
 
     def _deploy(self, scenario: Scenario, version: str, *, wrong: bool = False) -> Outcome:
         """Hand the event of an upload to the trigger, and wait for what comes of it."""
-        self._wrong = wrong and not (scenario.alarm or scenario.locked or scenario.unmarked)
+        otherwise = scenario.alarm or scenario.locked or scenario.unmarked or scenario.no_capacity
+        self._wrong = wrong and not otherwise
+        self._set_capacity(scenario, none=wrong and scenario.no_capacity)
         self._lock(KEY if wrong and scenario.locked else "")
         self._set_alarm(firing=wrong and scenario.alarm)
         self._published().clear()
@@ -447,6 +474,13 @@ class World:
         self.cloud.clients.cloudwatch.set_alarm_state(
             AlarmName=ALARM, StateValue="ALARM" if firing else "OK", StateReason="set by hand"
         )
+
+    def _set_capacity(self, scenario: Scenario, *, none: bool) -> None:
+        first, second, _ = (one["name"] for one in POOL)
+        every = {one.name for one in instance_types.TYPES}
+        hosting = self.cloud.hosting
+        hosting.short_of = frozenset(every if none else {first} if scenario.fall_back else ())
+        hosting.quotas = replace(hosting.quotas, instances={second: 0} if scenario.fall_back else {})
 
     def _lock(self, key: str) -> None:
         """Let a key encrypt the consumer's variables, or none any more."""

@@ -74,6 +74,8 @@ class Worker:
         self._in_flight = 0
         capacity = deployment.capacity
         self._serverless = isinstance(capacity, Capacity)
+        # An instance starts its container again by itself; so does what is provisioned, of which one stands for all.
+        self._kept_started = not isinstance(capacity, Capacity) or bool(capacity.provisioned)
         # Nobody counts the calls of an instance: those that it cannot answer yet wait for it.
         self._max_concurrency = capacity.max_concurrency if isinstance(capacity, Capacity) else None
         self._deadline_s = settings.deadline_s(deployment)
@@ -248,8 +250,7 @@ class Worker:
                 return
             self._warmth, _ = CONTAINER[self._warmth, Occurrence.LOST]
             self._container = None
-            if not self._serverless:
-                # An instance starts its container again by itself.
+            if self._kept_started:
                 self._warmth, _ = CONTAINER[self._warmth, Occurrence.CALLED]
                 self._background.run(f"restart of {self._name}", self._start_again)
         with contextlib.suppress(OSError):

@@ -129,7 +129,11 @@ def _variant(record: Endpoint, current: Deployment) -> dict[str, Any]:
 def _current(capacity: Capacity | Instances) -> dict[str, Any]:
     if isinstance(capacity, Capacity):
         return {"CurrentInstanceCount": 0, "CurrentServerlessConfig": capacity.to_json()}
-    return {"CurrentInstanceCount": capacity.count}
+    pools = [
+        {"InstanceType": one, "CurrentInstanceCount": capacity.count if one == capacity.type else 0}
+        for one in capacity.pool
+    ]
+    return {"CurrentInstanceCount": capacity.count, **({"InstancePools": pools} if pools else {})}
 
 
 def _desired(capacity: Capacity | Instances) -> dict[str, Any]:

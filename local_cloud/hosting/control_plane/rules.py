@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from local_cloud.hosting.platform import texts
 from local_cloud.hosting.platform.images import MEDIA_TYPE, ImageReference
 from local_cloud.hosting.platform.refusals import invalid
+from pipeline import instance_pools
 from pipeline.sizing import instance_types
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from local_cloud.hosting.platform.images import Images
     from local_cloud.hosting.platform.resources import (
@@ -60,12 +61,15 @@ _ON_INSTANCES = frozenset(
         "ModelName",
         "InitialVariantWeight",
         "InstanceType",
+        "InstancePools",
+        "VariantInstanceProvisionTimeoutInSeconds",
         "InitialInstanceCount",
         "VolumeSizeInGB",
         "ModelDataDownloadTimeoutInSeconds",
         "ContainerStartupHealthCheckTimeoutInSeconds",
     }
 )
+_POOL = frozenset({"InstanceType", "Priority"})
 _SOURCE = frozenset({"S3Uri", "S3DataType", "CompressionType", "ETag"})
 
 # Members of a configuration that the developer guide's list for serverless excludes ("Feature exclusions").
@@ -79,6 +83,8 @@ _EXCLUDED_IN_CONFIG = {
 _EXCLUDED_IN_VARIANT = (
     "InitialInstanceCount",
     "InstanceType",
+    "InstancePools",
+    "VariantInstanceProvisionTimeoutInSeconds",
     "AcceleratorType",
     "VolumeSizeInGB",
     "ModelDataDownloadTimeoutInSeconds",
@@ -161,11 +167,26 @@ def _check_instances_config(request: Mapping[str, Any]) -> None:
     if len(variants) != 1:
         raise invalid(texts.not_emulated("More than one production variant"))
     _only(_ON_INSTANCES, variants[0])
-    for member in ("ModelName", "InstanceType", "InitialInstanceCount"):
+    pools = variants[0].get("InstancePools", ())
+    for member in ("ModelName", *(() if pools else ("InstanceType",)), "InitialInstanceCount"):
         _require(variants[0], member)
-    type_ = variants[0]["InstanceType"]
-    if "VolumeSizeInGB" in variants[0] and instance_types.has_own_disk(type_):
-        raise invalid(texts.volume_not_allowed(type_))
+    _check_pools(variants[0], pools)
+    for type_ in instance_pools.types(variants[0]):
+        if "VolumeSizeInGB" in variants[0] and instance_types.has_own_disk(type_):
+            raise invalid(texts.volume_not_allowed(type_))
+
+
+def _check_pools(variant: Mapping[str, Any], pools: Sequence[Mapping[str, Any]]) -> None:
+    if pools and "InstanceType" in variant:
+        raise invalid(texts.type_and_pool())
+    for pool in pools:
+        # A model of its own, ModelNameOverride, is valid in AWS.
+        _only(_POOL, pool)
+    for member in ("InstanceType", "Priority"):
+        seen = [pool[member] for pool in pools]
+        for value in seen:
+            if seen.count(value) > 1:
+                raise invalid(texts.twice_in_pool(member, value))
 
 
 def _require(variant: Mapping[str, Any], member: str) -> None:

@@ -6,15 +6,16 @@ what is in `lifecycle`, what a request must look like in `requests` and `rules`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from local_cloud.hosting.platform import texts
 from local_cloud.hosting.platform.refusals import invalid
+from pipeline import instance_pools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from local_cloud.hosting.platform.lifecycle import Status
 
@@ -96,20 +97,35 @@ class Instances:
     """What a variant on instances asks for."""
 
     type: str
+    """The one that runs, or will: of a pool, the first that there is capacity of."""
     count: int
     volume_gb: int | None
     download_s: float | None
     startup_s: float | None
+    pool: tuple[str, ...] = ()
+    """All types of the pool, by priority; none where one type is named."""
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Return the types that may run, the first to take first."""
+        return self.pool or (self.type,)
+
+    def provisioned(self, short_of: Collection[str]) -> Instances | None:
+        """Return these instances on the first type that there is capacity of; None when there is of none."""
+        found = next((one for one in self.types if one not in short_of), None)
+        return None if found is None else replace(self, type=found)
 
     @classmethod
     def parse(cls, variant: Mapping[str, Any]) -> Instances:
         """Return the instances of a checked variant."""
+        types = instance_pools.types(variant)
         return cls(
-            variant["InstanceType"],
+            types[0],
             variant["InitialInstanceCount"],
             variant.get("VolumeSizeInGB"),
             variant.get("ModelDataDownloadTimeoutInSeconds"),
             variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
+            types if "InstancePools" in variant else (),
         )
 
 

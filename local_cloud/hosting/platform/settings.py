@@ -73,6 +73,8 @@ class HostingSettings:
     so; that an account takes it was seen nowhere, so a cloud can be set to refuse it."""
     rescaling_s: float = 0.5
     """Time in Updating when only the concurrency changes."""
+    short_of: frozenset[str] = frozenset()
+    """Instance types of which there is no capacity."""
     deleting_s: float = 0.5
     """Shortest time in Deleting."""
     startup_deadline_s: float = STARTUP_S

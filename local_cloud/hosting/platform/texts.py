@@ -80,6 +80,16 @@ def volume_not_allowed(instance_type: str) -> str:
     return f"VolumeSize parameter is not allowed for the selected Instance type {instance_type}."
 
 
+def type_and_pool() -> str:
+    """Return the refusal of a variant that names a type and a pool. OURS; that a pool replaces the type is GUIDE's."""
+    return "InstanceType and InstancePools cannot both be given."
+
+
+def twice_in_pool(member: str, value: object) -> str:
+    """Return the refusal of a pool that has a type or a priority twice. OURS, and ASSUMED."""
+    return f"InstancePools has the {member} {value} more than once."
+
+
 def serverless_from_instances(arn: str) -> str:
     """Return the refusal to update an endpoint on instances to a serverless one. OURS; the rule is GUIDE's."""
     return f'Cannot update endpoint "{arn}" from instances to a serverless configuration.'
@@ -240,6 +250,22 @@ def quota_exceeded(quota: str, unit: str, limit: int, used: int, delta: int) -> 
 
 
 # Failure reasons
+
+
+def no_capacity(*, pooled: bool) -> str:
+    """Return the reason when SageMaker has no instance of any type that was asked for.
+
+    SEEN, word for word, of one type; that a pool's reason lacks the advice to have one is ASSUMED.
+    """
+    reason = (
+        "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. "
+        "Please retry using a different ML instance type or after some time."
+    )
+    advice = (
+        " Consider configuring InstancePools in your EndpointConfig with multiple instance types for priority-based "
+        "fallback to improve capacity availability."
+    )
+    return reason if pooled else reason + advice
 
 
 def extraction_failed(url: str) -> str:

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud, scaled
 from local_cloud.faults import Fault
-from local_cloud.hosting import HostingSettings
+from local_cloud.hosting import HostingSettings, Quotas
 from local_cloud.hosting.containers import oci_runtime
 from pipeline import naming, settings
 from pipeline.aws import service_errors
@@ -28,10 +28,11 @@ from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 from pipeline.operations import execution_history
 from pipeline.planning import deployment_request, request_sources
 from pipeline.report import document, page, source
-from pipeline.sizing import images, pricing
+from pipeline.sizing import images, instance_types, pricing
+from pipeline.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pipeline.cli.options import CloudOptions, LocalRunOptions, LocalUpOptions
     from pipeline.operations.execution_history import Execution
@@ -191,13 +192,27 @@ def _settings(arguments: CloudOptions, *, port: int) -> CloudSettings:
         raise Misuse("command line", [seen])
     with misuse():
         faults = tuple(Fault.parse(spec) for spec in arguments.fault)
+    short_of = frozenset(_types("--no-capacity", arguments.no_capacity))
     return CloudSettings(
         port=port,
         time_scale=arguments.time_scale,
         faults=faults,
         containers=_containers(),
-        hosting=scaled(HostingSettings(), arguments.time_scale),
+        quotas=Quotas(instances=dict.fromkeys(_types("--no-quota", arguments.no_quota), 0)),
+        hosting=scaled(HostingSettings(short_of=short_of), arguments.time_scale),
     )
+
+
+def _types(option: str, said: Sequence[str]) -> Sequence[str]:
+    """Return the instance types of an option; one that is not known would change nothing, and is refused."""
+    known = [one.name for one in instance_types.TYPES]
+    if unknown := [one for one in said if one not in known]:
+        fix = did_you_mean(unknown[0], known, "`sealift prices` lists them")
+        raise Misuse(
+            "command line",
+            [Problem("WrongValue", f"{option} {one}", "a type that is known", fix) for one in unknown],
+        )
+    return said
 
 
 def _containers() -> oci_runtime.Mode:

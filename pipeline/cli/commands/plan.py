@@ -158,9 +158,11 @@ class PlanShown:
         return self.request.service if self.request.strategy == IN_PLACE else self.name
 
     @property
-    def usd_per_hour(self) -> float:
-        """What it would cost while nobody calls."""
-        return round(self.request.instance_count * self.offers[0].usd_per_hour, 6) if self.offers else 0.0
+    def usd_per_hour(self) -> float | None:
+        """What it would cost while nobody calls; None of serverless containers that are kept started."""
+        if self.offers:
+            return round(self.request.instance_count * self.offers[0].usd_per_hour, 6)
+        return None if self.request.provisioned_concurrency else 0.0
 
     @property
     def instances(self) -> dict[str, Any] | None:
@@ -189,6 +191,9 @@ class PlanShown:
             "artifact": self.artifact,
             "memory_mb": self.decision.memory_mb,
             "max_concurrency": self.request.max_concurrency if self.hosting == SERVERLESS else None,
+            "provisioned_concurrency": self.request.provisioned_concurrency
+            if self.hosting == SERVERLESS
+            else None,
             "instances": self.instances,
             "usd_per_hour": self.usd_per_hour,
             "expires_after_h": self.request.expires_after_h,
@@ -531,7 +536,10 @@ def _created(made: PlanShown, screen: Screen) -> None:
     else:
         ordinary = quotas.target(limits.CONCURRENCY_QUOTA.value)
         concurrency = made.request.max_concurrency or f"{ordinary} on an ordinary account"
-        _say(screen, "size", f"MemorySizeInMB {made.decision.memory_mb}, MaxConcurrency {concurrency}")
+        kept = made.request.provisioned_concurrency
+        started = f", ProvisionedConcurrency {kept}" if kept else ""
+        size = f"MemorySizeInMB {made.decision.memory_mb}, MaxConcurrency {concurrency}{started}"
+        _say(screen, "size", size)
     _say(screen, "costs", running_cost.Cost(made.usd_per_hour).now)
     if made.request.expires_after_h is not None:
         _say(screen, "goes", f"by itself, {made.request.expires_after_h:g} h after its success")

@@ -394,6 +394,14 @@ def test_what_a_person_names_wrong_is_told_by_that_name(
         pytest.param(["deploy", "--dry-run", "--parameter", "Sweep"], "--parameter: 'Sweep'", id="parameter"),
         pytest.param(["plan", "HERE/a.gguf", "--memory-mb", "1000"], "--memory is 1000", id="memory"),
         pytest.param(["local", "run", "ARCHIVE", "--fault", "x"], "fault: 'x'", id="fault"),
+        pytest.param(
+            ["local", "run", "ARCHIVE", "--no-capacity", "ml.c5.larg"],
+            "did you mean",
+            id="no such type to lack",
+        ),
+        pytest.param(
+            ["local", "run", "ARCHIVE", "--no-quota", "c5.large"], "--no-quota c5.large", id="no such quota"
+        ),
         pytest.param(["local", "run", "ARCHIVE", "--time-scale", "11"], "--time-scale", id="time scale"),
         pytest.param(["check", "ARCHIVE", "MODEL"], "no shard", id="two archives"),
         pytest.param(["status", "--region", ""], "--region: region = ''", id="region"),

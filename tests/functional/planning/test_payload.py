@@ -64,6 +64,8 @@ KEY = "models/harbour/" + "k" * 990 + ".tar.gz"
 SUITE = "s" * 99 + ".jsonl"
 ONCE = ("ResourceLimitExceeded", "EndpointMoved", "ConsumerMoved")
 """What leads back, for each of its states."""
+RUNNING = {f"ml.{letter * 32}.{letter * 32}": 20 for letter in "abcde"}
+"""Of the largest pool, each type by the longest name that a request takes."""
 LETTERS = ("a", "é", "漢", "🚢", '"', "\\", "\n", "\x01")
 """One to four bytes of UTF-8, and escapes of two and of six."""
 
@@ -334,7 +336,7 @@ class Workflow:
         return sizes.lower(made, quotas.Down(quotas.Rung.ROOM, *less, made.room, step))
 
     def PollEndpoint(self, _event: Any) -> Any:
-        return {"status": "InService", "verdict": "ready"}
+        return {"status": "InService", "verdict": "ready", "running": RUNNING}
 
     def SmokeTest(self, event: Any) -> Any:
         return smoke_test.run(event, self.clients)
@@ -503,7 +505,7 @@ def test_a_look_takes_as_many_events_as_requests_are_judged_by() -> None:
 
         def PollEndpoint(self, _event: Any) -> Any:
             waits = self.calls["PollEndpoint"] < self.looks
-            return {"status": "Creating", "verdict": "wait" if waits else "ready"}
+            return {"status": "Creating", "verdict": "wait" if waits else "ready", "running": {}}
 
     counts = []
     for looks in (1, 11):

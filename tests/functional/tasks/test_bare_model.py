@@ -205,7 +205,12 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
             {
                 "VariantName": "AllTraffic",
                 "ModelName": name,
-                "InstanceType": "ml.c5.4xlarge",
+                "InstancePools": [
+                    {"InstanceType": "ml.c5.4xlarge", "Priority": 1},
+                    {"InstanceType": "ml.c7i.8xlarge", "Priority": 2},
+                    {"InstanceType": "ml.c5.9xlarge", "Priority": 3},
+                ],
+                "VariantInstanceProvisionTimeoutInSeconds": 600,
                 "InitialInstanceCount": 1,
                 "VolumeSizeInGB": 19,
                 "ModelDataDownloadTimeoutInSeconds": 621,
@@ -528,12 +533,43 @@ def test_a_quota_leads_to_fewer_and_then_to_the_next_type(
         "ask for 1 x ml.c5.4xlarge",
         "ask for 2 x ml.c7i.8xlarge, at $1.714 an hour each",
     ]
-    told = do("RestoreCapacity", script.clients, plan=other)
+    told = do("RestoreCapacity", script.clients, plan=other, running={})
     assert told == {
         "max_concurrency": None,
         "steps": ["runs on 2 x ml.c7i.8xlarge instead of 2 x ml.c5.4xlarge"],
         "told": "2 x ml.c7i.8xlarge; runs on 2 x ml.c7i.8xlarge instead of 2 x ml.c5.4xlarge",
     }
+
+
+def test_what_runs_of_a_pool_is_told(do: Task, script: Script, two: dict[str, Any]) -> None:
+    """By DescribeEndpoint's word, when SageMaker has taken another type, or several."""
+    for running, what in (
+        ({"ml.c7i.8xlarge": 2}, "2 x ml.c7i.8xlarge"),
+        ({"ml.c5.4xlarge": 1, "ml.c5.9xlarge": 1}, "1 x ml.c5.4xlarge + 1 x ml.c5.9xlarge"),
+    ):
+        told = do("RestoreCapacity", script.clients, plan=two, running=running)
+
+        (step,) = told["steps"]
+        assert step == (
+            f"runs on {what} instead of 2 x ml.c5.4xlarge, since SageMaker had no capacity of ml.c5.4xlarge"
+        )
+        assert told["told"] == f"{what}; {step}"
+    same = do("RestoreCapacity", script.clients, plan=two, running={"ml.c5.4xlarge": 2})
+    assert same == {"max_concurrency": None, "steps": [], "told": "2 x ml.c5.4xlarge"}
+
+
+def test_a_type_without_quota_leaves_the_pool(do: Task, script: Script, two: dict[str, Any]) -> None:
+    """One to fall back to goes; the first stays, as many as were asked for."""
+    refusal = refused(0)
+    refusal["Cause"] = refusal["Cause"].replace("ml.r5.xlarge", "ml.c7i.8xlarge")
+    script.account().missing("describe_endpoint_config", "endpoint configuration")
+
+    stepped = do("StepDown", script.clients, plan=two, refusal=refusal)
+
+    (variant,) = stepped["requests"]["create_endpoint_config"]["ProductionVariants"]
+    assert [one["InstanceType"] for one in variant["InstancePools"]] == ["ml.c5.4xlarge", "ml.c5.9xlarge"]
+    assert variant["InitialInstanceCount"] == 2
+    assert stepped["steps"][-1]["did"] == "ask for 2 x ml.c5.4xlarge without ml.c7i.8xlarge in the pool"
 
 
 def test_a_type_that_was_asked_for_is_not_changed(do: Task, script: Script, two: dict[str, Any]) -> None:

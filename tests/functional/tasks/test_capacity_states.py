@@ -49,9 +49,9 @@ def ours(name: str, concurrency: int, status: str = "InService", **more: Any) ->
     return serverless(name, concurrency, service=SERVICE, status=status, **more)
 
 
-def scaled(script: Script, name: str, to: int) -> Script:
+def scaled(script: Script, name: str, to: int, **provisioned: int) -> Script:
     """Let the next call change an endpoint's concurrency."""
-    change = {"VariantName": "AllTraffic", "ServerlessUpdateConfig": {"MaxConcurrency": to}}
+    change = {"VariantName": "AllTraffic", "ServerlessUpdateConfig": {"MaxConcurrency": to, **provisioned}}
     return script.answers(
         "sagemaker",
         "update_endpoint_weights_and_capacities",
@@ -456,8 +456,8 @@ def test_the_new_endpoint_gets_what_the_old_one_needs_no_more(do: Task, script: 
 
     for _ in range(4):
         with pytest.raises(EndpointBusy):
-            do("RestoreCapacity", script.clients, plan=plan)
-    result = do("RestoreCapacity", script.clients, plan=plan)
+            do("RestoreCapacity", script.clients, plan=plan, running={})
+    result = do("RestoreCapacity", script.clients, plan=plan, running={})
 
     said = "began with 5 and has 9 of the 10 concurrent invocations asked for; others: harbour-1 1"
     told = "9 concurrent invocations, of 10 that were requested"
@@ -468,7 +468,7 @@ def test_nothing_is_done_where_nothing_was_lowered(do: Task, script: Script) -> 
     """The ordinary case: one look at the endpoint itself."""
     script.endpoint(ours("harbour-2", 10))
 
-    result = do("RestoreCapacity", script.clients, plan=PLAN)
+    result = do("RestoreCapacity", script.clients, plan=PLAN, running={})
 
     told = "10 concurrent invocations, as requested"
     assert result == {"max_concurrency": 10, "steps": [], "told": told}
@@ -480,7 +480,30 @@ def test_an_endpoint_that_was_taken_over_with_less_gets_more(do: Task, script: S
     scaled(script.account(ours("harbour-2", 9)).endpoint(ours("harbour-2", 9)), "harbour-2", 10)
 
     with pytest.raises(EndpointBusy, match="from a concurrency of 9 to 10"):
-        do("RestoreCapacity", script.clients, plan=PLAN)
+        do("RestoreCapacity", script.clients, plan=PLAN, running={})
+
+
+@pytest.mark.parametrize(("provisioned", "to", "now"), [(4, 10, 4), (12, 9, 9)])
+def test_what_is_provisioned_is_given_back_with_the_rest(
+    do: Task, script: Script, provisioned: int, to: int, now: int
+) -> None:
+    """Of the new endpoint alone, and no more than it has at once."""
+    plan = {
+        **PLAN,
+        "max_concurrency": 5,
+        "asked": {"memory_mb": 1024, "max_concurrency": 10, "provisioned": provisioned},
+    }
+    others = [] if to == 10 else [ours("harbour-1", 1)]
+    if others:
+        script.account(ours("harbour-1", 5), ours("harbour-2", 5)).endpoint(ours("harbour-1", 5))
+        scaled(script, "harbour-1", 1)
+        with pytest.raises(EndpointBusy, match="from a concurrency of 5 to 1"):
+            do("RestoreCapacity", script.clients, plan=plan, running={})
+    script.account(*others, ours("harbour-2", 5)).endpoint(ours("harbour-2", 5))
+    scaled(script, "harbour-2", to, ProvisionedConcurrency=now)
+
+    with pytest.raises(EndpointBusy, match=f"from a concurrency of 5 to {to}"):
+        do("RestoreCapacity", script.clients, plan=plan, running={})
 
 
 def test_an_unread_quota_is_told_by_the_refusal(do: Task, script: Script) -> None:
@@ -496,7 +519,7 @@ def test_an_unread_quota_is_told_by_the_refusal(do: Task, script: Script) -> Non
     scaled(script.endpoint(ours("harbour-2", 5)), "harbour-2", 9)
 
     with pytest.raises(EndpointBusy, match="goes from a concurrency of 5 to 9"):
-        do("RestoreCapacity", script.clients, plan=plan)
+        do("RestoreCapacity", script.clients, plan=plan, running={})
 
 
 def test_any_other_refusal_is_told(do: Task, script: Script) -> None:
@@ -506,7 +529,7 @@ def test_any_other_refusal_is_told(do: Task, script: Script) -> None:
     script.refuses("sagemaker", "update_endpoint_weights_and_capacities", "AccessDeniedException", "no")
 
     with pytest.raises(AccessDenied):
-        do("RestoreCapacity", script.clients, plan=plan)
+        do("RestoreCapacity", script.clients, plan=plan, running={})
 
 
 def test_what_asks_for_none_gets_its_share_and_leaves_the_older_ones_one_each(
@@ -528,8 +551,8 @@ def test_what_asks_for_none_gets_its_share_and_leaves_the_older_ones_one_each(
     plan = {**UNASKED, "max_concurrency": 1}
     for _ in range(2):
         with pytest.raises(EndpointBusy):
-            do("RestoreCapacity", script.clients, plan=plan)
-    result = do("RestoreCapacity", script.clients, plan=plan)
+            do("RestoreCapacity", script.clients, plan=plan, running={})
+    result = do("RestoreCapacity", script.clients, plan=plan, running={})
 
     assert result["max_concurrency"] == 3
     assert result["told"] == "3 of the account's 10 concurrent invocations, its share as none were requested"
@@ -545,7 +568,7 @@ def test_an_unread_quota_makes_the_share_of_what_aws_says(do: Task, script: Scri
     told = f"The account-level service limit '{TOTAL}' is 2, with current utilization of 1 and a request delta of 2."
     script.refuses("sagemaker", "update_endpoint_weights_and_capacities", "ResourceLimitExceeded", told)
 
-    result = do("RestoreCapacity", script.clients, plan=plan)
+    result = do("RestoreCapacity", script.clients, plan=plan, running={})
 
     assert result["max_concurrency"] == 1
 
@@ -587,7 +610,7 @@ def test_instances_are_scaled_where_that_is_asked_for(do: Task, script: Script) 
 
     for _ in range(2):
         registered(script, 2)
-        assert do("RestoreCapacity", script.clients, plan=ON_INSTANCES) == {
+        assert do("RestoreCapacity", script.clients, plan=ON_INSTANCES, running={}) == {
             "max_concurrency": None,
             "steps": [said],
             "told": f"2 x ml.r5.xlarge; {said}",
@@ -599,7 +622,7 @@ def test_the_least_is_what_the_quota_gave(do: Task, script: Script) -> None:
     registered(script, 1)
     plan = {**ON_INSTANCES, "instances": {**ON_INSTANCES["instances"], "count": 1}}
 
-    assert do("RestoreCapacity", script.clients, plan=plan)["steps"] == [
+    assert do("RestoreCapacity", script.clients, plan=plan, running={})["steps"] == [
         "runs on 1 x ml.r5.xlarge instead of 2 x ml.r5.xlarge",
         "scales between 1 and 4 instances, for 70 calls a minute of each",
     ]
@@ -613,7 +636,7 @@ def test_nothing_is_asked_where_nothing_is_to_scale(
     on = {name: value for name, value in ON_INSTANCES["instances"].items() if name != "auto_scaling"}
     plan = {**ON_INSTANCES, "instances": {**on, **without}}
 
-    assert do("RestoreCapacity", script.clients, plan=plan) == {
+    assert do("RestoreCapacity", script.clients, plan=plan, running={}) == {
         "max_concurrency": None,
         "steps": [],
         "told": "2 x ml.r5.xlarge",
@@ -634,7 +657,7 @@ def test_auto_scaling_that_is_refused_is_told(
     script.refuses("autoscaling", "register_scalable_target", code)
 
     with pytest.raises(error):
-        do("RestoreCapacity", script.clients, plan=ON_INSTANCES)
+        do("RestoreCapacity", script.clients, plan=ON_INSTANCES, running={})
 
 
 # ----------------------------------------------------------------------- RollBack

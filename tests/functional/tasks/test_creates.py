@@ -229,12 +229,16 @@ OBSERVED: dict[str, Any] = {**CONFIG, "MetricsConfig": {"EnableDetailedObservabi
 
 
 class OlderSageMaker:
-    """A client whose SDK knows a MetricsConfig with these members alone; none when there are none."""
+    """A client whose SDK knows a MetricsConfig with these members alone, none when there are none; and pools or not."""
 
-    def __init__(self, newest: Any, *members: str) -> None:
+    def __init__(self, newest: Any, *members: str, pools: bool = True) -> None:
         known = newest.meta.service_model.operation_model("CreateEndpointConfig").input_shape.members
         metrics = {name: known["MetricsConfig"].members[name] for name in members}
         own = {name: shape for name, shape in known.items() if name != "MetricsConfig"}
+        if not pools:
+            variant = known["ProductionVariants"].member.members
+            older = {name: shape for name, shape in variant.items() if name != "InstancePools"}
+            own["ProductionVariants"] = SimpleNamespace(member=SimpleNamespace(members=older))
         if metrics:
             own["MetricsConfig"] = SimpleNamespace(members=metrics)
         operation = SimpleNamespace(input_shape=SimpleNamespace(members=own))
@@ -273,3 +277,51 @@ def test_a_metrics_config_is_sent_where_the_sdk_knows_it(
     assert older.created == [sent]
     assert result["created"] is True
     assert ("MetricsConfig" in caplog.text) is (sent is CONFIG)
+
+
+POOLED: dict[str, Any] = {
+    **CONFIG,
+    "ProductionVariants": [
+        {
+            "VariantName": "AllTraffic",
+            "ModelName": "harbour-0",
+            "InstancePools": [
+                {"InstanceType": "ml.c5.large", "Priority": 1},
+                {"InstanceType": "ml.m5.large", "Priority": 2},
+            ],
+            "VariantInstanceProvisionTimeoutInSeconds": 600,
+            "InitialInstanceCount": 2,
+        }
+    ],
+}
+SINGLE: dict[str, Any] = {
+    **CONFIG,
+    "ProductionVariants": [
+        {
+            "VariantName": "AllTraffic",
+            "ModelName": "harbour-0",
+            "InitialInstanceCount": 2,
+            "InstanceType": "ml.c5.large",
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("pools", "asked", "sent"),
+    [
+        pytest.param(True, POOLED, POOLED, id="knows pools"),
+        pytest.param(False, POOLED, SINGLE, id="knows none"),
+        pytest.param(False, SINGLE, SINGLE, id="is asked for none"),
+    ],
+)
+def test_a_pool_is_sent_where_the_sdk_knows_it(
+    do: Task, script: Script, pools: bool, asked: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    """Else its first type alone, as before there were pools."""
+    older: Any = OlderSageMaker(script.clients.sagemaker, pools=pools)
+    clients: Any = SimpleNamespace(sagemaker=older)
+
+    do("CreateEndpointConfig", clients, request=asked)
+
+    assert older.created == [sent]

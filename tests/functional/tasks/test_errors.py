@@ -160,7 +160,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "describe_endpoint_config",
         {"plan": PLAN, "now": "2024-01-02T03:04:05Z"},
     ),
-    ("RestoreCapacity", "sagemaker", "list_endpoints", {"plan": PLAN}),
+    ("RestoreCapacity", "sagemaker", "list_endpoints", {"plan": PLAN, "running": {}}),
     (
         "PollEndpoint",
         "sagemaker",
@@ -186,6 +186,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         {
             "plan": PLAN,
             "topic": "arn:aws:sns:us-east-1:123456789012:sealift",
+            "running": {},
         },
     ),
     ("EvaluateQuality", "s3", "get_object", {"plan": {**PLAN, "quality": GATE}}),

@@ -254,7 +254,7 @@ def test_a_deployment_that_was_lowered_while_it_was_tried_is_in_service(
 
     found = do("PollEndpoint", clients, endpoint_name=NAME, endpoint_config_name=NAME, updates=None)
 
-    assert found == {"status": "InService", "verdict": "ready"}
+    assert found == {"status": "InService", "verdict": "ready", "running": {}}
     request = {"EndpointName": NAME, "EndpointConfigName": NAME, "Tags": _tagged(TAGS)}
     assert do("CreateEndpoint", clients, request=request, asked=None, deadline_s=60)["created"] is False
 

@@ -28,8 +28,8 @@ def names(endpoint: str) -> set[str]:
 
 def test_the_alarms_are_made(do: Task, moto_clients: Clients) -> None:
     """A second run finds its own by their names, and CloudWatch has what was requested."""
-    first = do("MonitorEndpoint", moto_clients, plan=PLAN, topic=TOPIC)
-    second = do("MonitorEndpoint", moto_clients, plan=PLAN, topic=TOPIC)
+    first = do("MonitorEndpoint", moto_clients, plan=PLAN, topic=TOPIC, running={})
+    second = do("MonitorEndpoint", moto_clients, plan=PLAN, topic=TOPIC, running={})
 
     there = {one["AlarmName"]: one for one in moto_clients.cloudwatch.describe_alarms()["MetricAlarms"]}
     assert first == second
@@ -45,7 +45,7 @@ def test_the_alarms_are_made(do: Task, moto_clients: Clients) -> None:
 def test_an_endpoint_on_instances_has_alarms_of_its_own(do: Task, moto_clients: Clients) -> None:
     """CPU and disk, which serverless does not publish; the CPUs of an instance are added up."""
     plan = {**PLAN, "hosting": "instance", "instances": on_instances(busy_cpus=4)}
-    made = do("MonitorEndpoint", moto_clients, plan=plan, topic=TOPIC)
+    made = do("MonitorEndpoint", moto_clients, plan=plan, topic=TOPIC, running={})
     told = made["alarms"]
 
     there = {
@@ -62,11 +62,21 @@ def test_an_endpoint_on_instances_has_alarms_of_its_own(do: Task, moto_clients: 
 
 def test_they_are_tagged_like_the_endpoint(do: Task, moto_clients: Clients) -> None:
     """Whoever looks for what nobody needs any more finds them by their tags."""
-    do("MonitorEndpoint", moto_clients, plan=PLAN, topic=TOPIC)
+    do("MonitorEndpoint", moto_clients, plan=PLAN, topic=TOPIC, running={})
 
     cloudwatch: Any = moto_clients.cloudwatch
     for alarm in cloudwatch.describe_alarms()["MetricAlarms"]:
         assert cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"] == TAGS
+
+
+def test_the_cpus_of_the_type_that_runs_are_watched(do: Task, moto_clients: Clients) -> None:
+    """SageMaker may have taken another type of the pool, which has more of them."""
+    plan = {**PLAN, "hosting": "instance", "instances": on_instances(pooled=True)}
+
+    do("MonitorEndpoint", moto_clients, plan=plan, topic=TOPIC, running={"ml.r5.2xlarge": 2})
+
+    found = moto_clients.cloudwatch.describe_alarms(AlarmNames=["sealift-harbour-0-cpu"])["MetricAlarms"]
+    assert [one["Threshold"] for one in found] == [760]
 
 
 def test_what_is_deleted_is_the_endpoints_own(do: Task, moto_clients: Clients) -> None:
@@ -77,6 +87,7 @@ def test_what_is_deleted_is_the_endpoints_own(do: Task, moto_clients: Clients) -
             moto_clients,
             plan={**PLAN, "names": {**PLAN["names"], "endpoint": name}},
             topic=TOPIC,
+            running={},
         )
 
     assert set(alarms_api.delete(moto_clients.cloudwatch, "harbour-0")) == names("harbour-0")
@@ -118,7 +129,7 @@ def test_the_log_is_measured(
     """By a filter for each metric in the endpoint's own group, which is made where SageMaker has not yet."""
     on = on_instances(busy_cpus=4) if hosting == "instance" else None
     plan = {**PLAN, "hosting": hosting, "instances": on, "log_form": log_form}
-    made = [do("MonitorEndpoint", script.clients, plan=plan, topic=TOPIC) for _ in range(2)]
+    made = [do("MonitorEndpoint", script.clients, plan=plan, topic=TOPIC, running={}) for _ in range(2)]
 
     count, suffixes = made_of_log
     there = {name for _, name in script.logs.filters}
@@ -140,7 +151,7 @@ def test_a_log_that_cannot_be_measured_is_told_and_deployed_all_the_same(
     script.logs.groups.add("/aws/sagemaker/Endpoints/harbour-0")
     script.logs.refused["PutMetricFilter"] = code
 
-    made = do("MonitorEndpoint", script.clients, plan={**PLAN, "log_form": "json"}, topic=TOPIC)
+    made = do("MonitorEndpoint", script.clients, plan={**PLAN, "log_form": "json"}, topic=TOPIC, running={})
 
     assert made["unmeasured"] == f"{code}: PutMetricFilter"
     assert set(script.cloudwatch.alarms) == names("harbour-0")
@@ -152,7 +163,7 @@ def test_what_may_pass_is_tried_again(do: Task, script: Script, code: str) -> No
     script.logs.refused["PutMetricFilter"] = code
 
     with pytest.raises(Throttled):
-        do("MonitorEndpoint", script.clients, plan={**PLAN, "log_form": "json"}, topic=TOPIC)
+        do("MonitorEndpoint", script.clients, plan={**PLAN, "log_form": "json"}, topic=TOPIC, running={})
 
 
 def test_a_denied_alarm_is_told(do: Task, script: Script) -> None:
@@ -160,4 +171,4 @@ def test_a_denied_alarm_is_told(do: Task, script: Script) -> None:
     script.cloudwatch.denied.add("PutMetricAlarm")
 
     with pytest.raises(AccessDenied, match="not authorized: PutMetricAlarm"):
-        do("MonitorEndpoint", script.clients, plan=PLAN, topic=TOPIC)
+        do("MonitorEndpoint", script.clients, plan=PLAN, topic=TOPIC, running={})

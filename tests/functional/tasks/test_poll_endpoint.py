@@ -42,7 +42,25 @@ def test_each_status_has_its_outcome(do: Task, script: Script, status: str, verd
         with pytest.raises(EndpointFailed, match=f"'harbour-0' is {status} .* SageMaker gave no reason"):
             do("PollEndpoint", script.clients, **EVENT)
     else:
-        assert do("PollEndpoint", script.clients, **EVENT) == {"status": status, "verdict": verdict.value}
+        found = do("PollEndpoint", script.clients, **EVENT)
+        assert found == {"status": status, "verdict": verdict.value, "running": {}}
+
+
+def test_what_runs_of_a_pool_is_handed_on(do: Task, script: Script) -> None:
+    """Only DescribeEndpoint tells which of the types SageMaker had; those of which none runs are left out."""
+    pools = [
+        {"InstanceType": "ml.c5.large", "CurrentInstanceCount": 0},
+        {"InstanceType": "ml.m5.large", "CurrentInstanceCount": 1},
+        {"InstanceType": "ml.c5.xlarge", "CurrentInstanceCount": 2},
+    ]
+    variant = {"VariantName": "AllTraffic", "CurrentInstanceCount": 3, "InstancePools": pools}
+    script.answers(
+        "sagemaker", "describe_endpoint", {**described("InService"), "ProductionVariants": [variant]}
+    )
+
+    found = do("PollEndpoint", script.clients, **EVENT)
+
+    assert found["running"] == {"ml.m5.large": 1, "ml.c5.xlarge": 2}
 
 
 @pytest.mark.parametrize(

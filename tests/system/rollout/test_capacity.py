@@ -451,3 +451,28 @@ def test_the_account_tells_its_concurrency_and_nothing_else(
     assert (before["Value"], after["Value"]) == (10.0, 25.0)
     with pytest.raises(ClientError, match="NoSuchResourceException"):
         client.get_service_quota(ServiceCode="sagemaker", QuotaCode="L-00000000")
+
+
+@pytest.mark.parametrize("rescaling", [True, False], ids=["short way", "long way"])
+def test_what_is_kept_started_survives_a_deployment_on_a_full_account(
+    deployments: Deployments, archive: Path, *, rescaling: bool
+) -> None:
+    """The older one gives what is not provisioned, and is gone at the end; the new one has all of both."""
+    deployments.cloud.hosting.rescaling = rescaling
+    try:
+        first = deployments.upload(archive, "warm", ten(provisioned_concurrency=4))
+        assert first.status == "SUCCEEDED", first.cause
+        second = deployments.upload(archive, "warm", ten(provisioned_concurrency=8, inference={"n_ctx": 256}))
+    finally:
+        deployments.cloud.hosting.rescaling = True
+
+    assert second.status == "SUCCEEDED", second.cause
+    begun = second.results["plan_deployment"]
+    assert begun["max_concurrency"] == 5
+    (variant,) = begun["requests"]["create_endpoint_config"]["ProductionVariants"]
+    assert variant["ServerlessConfig"]["ProvisionedConcurrency"] == 5
+    old, new = endpoint_of(first), endpoint_of(second)
+    assert old in second.results["retire_previous"]["retired"]
+    found: Any = deployments.cloud.clients.sagemaker.describe_endpoint(EndpointName=new)
+    sizes = found["ProductionVariants"][0]["CurrentServerlessConfig"]
+    assert (sizes["MaxConcurrency"], sizes["ProvisionedConcurrency"]) == (10, 8)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from local_cloud.cloud import LocalCloud
+from pipeline.operations import service_status
 from pipeline.sizing import hourly_costs, instance_types
 from tests.system.conftest import BEFORE, NOTHING, WAIT_S, Deployments
 from tests.system.workflow.test_deployment import settings
@@ -96,7 +97,7 @@ def test_one_file_for_an_image_with_code_of_its_own_is_pinned(deployments: Deplo
 def test_an_archive_goes_to_an_instance_too(deployments: Deployments, archive: Path) -> None:
     """As it goes to serverless; and the next deployment retires it at once, since it costs money, with its scaling."""
     scaling: Any = deployments.cloud.clients.autoscaling
-    asked = {"max": 3, "invocations_per_instance": 20}
+    asked = {"max": 3, "concurrent_requests_per_instance": 2}
     first = deployments.upload(archive, "pier", on_instances(auto_scaling=asked))
     assert first.status == "SUCCEEDED", first.cause
     (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
@@ -104,8 +105,14 @@ def test_an_archive_goes_to_an_instance_too(deployments: Deployments, archive: P
     assert target["ResourceId"] == f"endpoint/{endpoint}/variant/AllTraffic"
     assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 3)
     assert first.results["restore_capacity"]["steps"] == [
-        "scales between 1 and 3 instances, for 20 calls a minute of each"
+        "scales between 1 and 3 instances, for 2 requests at the same time in each"
     ]
+    (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    tracked = policy["TargetTrackingScalingPolicyConfiguration"]
+    assert (tracked["TargetValue"], tracked["PredefinedMetricSpecification"]["PredefinedMetricType"]) == (
+        2.0,
+        "SageMakerVariantConcurrentRequestsPerModelHighResolution",
+    )
     second = deployments.upload(archive, "pier", on_instances(inference={"n_ctx": 256}))
 
     assert second.status == "SUCCEEDED", second.cause
@@ -168,7 +175,7 @@ def test_auto_is_serverless_where_the_model_fits(deployments: Deployments, archi
 def test_a_quota_leads_to_the_next_type(
     deployments: Deployments, model: Path, allowed: Callable[[dict[str, int]], None]
 ) -> None:
-    """AWS's own text is read, the next type is taken, and the output says so."""
+    """AWS's own text is read, the type leaves the pool, the next is its first, and the output says so."""
     allowed({CHEAPEST: 0})
 
     ended = deployments.upload(model, "ladder", on_instances(), name="harbour.gguf")
@@ -181,6 +188,57 @@ def test_a_quota_leads_to_the_next_type(
     names = plan["names"]
     assert deployments.resources()["configs"] == [names["endpoint_config"]]
     assert names["endpoint_config"] != names["endpoint"]
+
+
+@pytest.fixture
+def short(cloud: LocalCloud) -> Iterator[Callable[[set[str]], None]]:
+    """Return a function that says of which types there is no capacity."""
+
+    def say(types: set[str]) -> None:
+        cloud.hosting.short_of = frozenset(types)
+
+    yield say
+    say(set())
+
+
+def test_sagemaker_takes_the_next_type_where_it_has_none_of_the_first(
+    deployments: Deployments, model: Path, short: Callable[[set[str]], None]
+) -> None:
+    """No step of ours: the endpoint comes into service on another type, which is what is told, watched and charged."""
+    short({CHEAPEST})
+
+    ended = deployments.upload(model, "scarce", on_instances(), name="harbour.gguf")
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    plan = ended.results["plan_deployment"]
+    first, second, *_ = plan["instances"]["offers"]
+    assert (first["name"], plan["steps"]) == (CHEAPEST, [])
+    assert ended.results["poll_endpoint"]["running"] == {second["name"]: 1}
+    assert ended.results["restore_capacity"]["steps"] == [
+        f"runs on 1 x {second['name']} instead of 1 x {CHEAPEST}, since SageMaker had no capacity of {CHEAPEST}"
+    ]
+    alarms = {one["name"]: one["threshold"] for one in ended.results["monitor_endpoint"]["alarms"]}
+    name = plan["names"]["endpoint"]
+    assert alarms[f"sealift-{name}-cpu"] == 95 * second["vcpus"]
+    (found,) = service_status.overview(deployments.cloud.clients, stack=None, service="scarce").services
+    (deployment,) = found.deployments
+    assert deployment.endpoint.instance_type == second["name"]
+    assert deployment.endpoint.cost is not None
+    assert deployment.endpoint.cost.usd_per_hour == second["usd_per_hour"]
+
+
+def test_a_pool_of_which_there_is_nothing_leaves_nothing(
+    deployments: Deployments, model: Path, short: Callable[[set[str]], None]
+) -> None:
+    """The endpoint fails with SageMaker's reason, and the cause is named."""
+    short({one.name for one in instance_types.TYPES})
+
+    ended = deployments.upload(model, "dry", on_instances(), name="harbour.gguf")
+
+    assert (ended.status, ended.error) == ("FAILED", "EndpointFailed")
+    assert "InsufficientInstanceCapacity" in str(ended.cause)
+    assert ended.results["diagnose"]["cause_name"] == "NoCapacity"
+    assert deployments.resources() == NOTHING
 
 
 def test_the_end_of_the_ladder_leaves_nothing(

@@ -24,6 +24,7 @@ def client(members: dict[str, Any]) -> Any:
                 "Input": {"type": "structure", "members": members},
                 "Config": {"type": "structure", "members": {"Detailed": {"shape": "Flag"}}},
                 "Flag": {"type": "boolean"},
+                "Configs": {"type": "list", "member": {"shape": "Config"}},
             },
         }
     )
@@ -43,6 +44,14 @@ def client(members: dict[str, Any]) -> Any:
 def test_a_parameter_is_known_or_not(path: list[str], known: bool) -> None:
     """Down to the member, since an SDK may know the parameter and be older than a part of it."""
     assert sdk_models.takes(client({"Config": {"shape": "Config"}}), "Make", *path) is known
+
+
+@pytest.mark.parametrize(("name", "known"), [("Detailed", True), ("Enhanced", False)])
+def test_a_list_is_looked_into(name: str, known: bool) -> None:
+    """What is in it has members of its own."""
+    made = client({"Configs": {"shape": "Configs"}})
+
+    assert sdk_models.takes(made, "Make", "Configs", sdk_models.ANY, name) is known
 
 
 def test_an_operation_without_parameters_takes_none() -> None:

@@ -542,3 +542,188 @@ def test_of_serverless_a_metrics_config_is_not_emulated(world: World) -> None:
     world.ask("CreateEndpointConfig", **config_request())
     name = config_request()["EndpointConfigName"]
     assert "MetricsConfig" not in world.ask("DescribeEndpointConfig", EndpointConfigName=name)
+
+
+# ------------------------------------------------------------------ pools
+
+FIRST, SECOND = "ml.c5.large", "ml.m5.large"
+NO_CAPACITY = (
+    "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. Please retry using a "
+    "different ML instance type or after some time."
+)
+
+
+def pooled(*types: str, **changed: Any) -> dict[str, Any]:
+    """Return a variant with a pool in the place of its type."""
+    variant = {name: value for name, value in on_instances().items() if name != "InstanceType"}
+    pools = [{"InstanceType": one, "Priority": priority} for priority, one in enumerate(types, start=1)]
+    return {**variant, "InstancePools": pools, **changed}
+
+
+def serve_pool(world: World, *types: str, **changed: Any) -> None:
+    """Create endpoint `e` with a pool, and wait for what becomes of it."""
+    world.model()
+    variants = [pooled(*types, **changed)]
+    world.ask("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=variants)
+    world.endpoint()
+    world.jobs.finish()
+
+
+def pool_of(world: World) -> list[tuple[str, int]]:
+    """Return what DescribeEndpoint tells of the pool."""
+    (variant,) = world.ask("DescribeEndpoint", EndpointName="e")["ProductionVariants"]
+    return [(one["InstanceType"], one["CurrentInstanceCount"]) for one in variant["InstancePools"]]
+
+
+@pytest.mark.parametrize(
+    ("short_of", "counts"),
+    [
+        pytest.param(frozenset(), [(FIRST, 2), (SECOND, 0)], id="the first"),
+        pytest.param(frozenset({SECOND}), [(FIRST, 2), (SECOND, 0)], id="of the other there is none"),
+        pytest.param(frozenset({FIRST}), [(FIRST, 0), (SECOND, 2)], id="the next"),
+    ],
+)
+def test_a_pool_runs_the_first_type_there_is(
+    world: World, short_of: frozenset[str], counts: list[tuple[str, int]]
+) -> None:
+    """DescribeEndpoint tells which; the quota counts what runs, and nothing else."""
+    world.hosting.short_of = short_of
+    serve_pool(world, FIRST, SECOND, InitialInstanceCount=2)
+
+    assert world.status() == "InService"
+    assert pool_of(world) == counts
+    described = world.ask("DescribeEndpointConfig", EndpointConfigName="c")["ProductionVariants"]
+    assert described[0]["InstancePools"] == pooled(FIRST, SECOND)["InstancePools"]
+    ((running, _),) = [one for one in counts if one[1]]
+    (other,) = {FIRST, SECOND} - {running}
+    for name in (running, other):
+        config(world, name.replace(".", "-"), InstanceType=name)
+    world.hosting.short_of = frozenset()
+    refused = world.refused("CreateEndpoint", EndpointName="f", EndpointConfigName=running.replace(".", "-"))
+    assert f"'{running} for endpoint usage'" in (refused.message or "")
+    world.endpoint("f", other.replace(".", "-"))
+
+
+def test_the_order_is_that_of_the_priorities(world: World) -> None:
+    """Not that of the list."""
+    pools = [{"InstanceType": SECOND, "Priority": 5}, {"InstanceType": FIRST, "Priority": 2}]
+    serve_pool(world, InstancePools=pools)
+
+    assert pool_of(world) == [(FIRST, 1), (SECOND, 0)]
+
+
+@pytest.mark.parametrize(
+    ("types", "advised"),
+    [pytest.param((FIRST, SECOND), False, id="a pool"), pytest.param((), True, id="a type")],
+)
+def test_where_there_is_no_capacity_the_endpoint_fails(
+    world: World, types: tuple[str, ...], *, advised: bool
+) -> None:
+    """With AWS's reason, which advises a pool to who has none; nothing was started."""
+    world.hosting.short_of = frozenset({FIRST, SECOND, TYPE})
+    if types:
+        serve_pool(world, *types)
+    else:
+        world.model()
+        config(world)
+        world.endpoint()
+        world.jobs.finish()
+
+    found = world.ask("DescribeEndpoint", EndpointName="e")
+    assert found["EndpointStatus"] == "Failed"
+    assert found["FailureReason"].startswith(NO_CAPACITY)
+    assert ("InstancePools" in found["FailureReason"]) is advised
+    assert world.containers == []
+
+
+def test_an_update_without_capacity_leaves_what_serves(world: World) -> None:
+    """In service on the old configuration, with the reason."""
+    serve(world)
+    world.hosting.short_of = frozenset({FIRST, SECOND})
+    variants = [pooled(FIRST, SECOND)]
+    world.ask("CreateEndpointConfig", EndpointConfigName="d", ProductionVariants=variants)
+    world.ask("UpdateEndpoint", EndpointName="e", EndpointConfigName="d")
+    world.jobs.finish()
+
+    found = world.ask("DescribeEndpoint", EndpointName="e")
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", "c")
+    assert found["FailureReason"] == NO_CAPACITY
+    assert world.invoke() == b"echo hello"
+
+
+@pytest.mark.parametrize("without", [FIRST, SECOND])
+def test_the_quota_of_every_type_in_a_pool_is_looked_at(without: str) -> None:
+    """Capacity is fallen back for, a quota is not."""
+    world = World(quotas=Quotas(instances={without: 0}))
+    world.model()
+    variants = [pooled(FIRST, SECOND)]
+    world.ask("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=variants)
+
+    error = world.refused("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+
+    assert error.code == "ResourceLimitExceeded"
+    assert f"'{without} for endpoint usage' is 0 Instances" in (error.message or "")
+
+
+def test_more_instances_of_a_pool_are_of_the_type_that_runs(world: World) -> None:
+    """The quota of that one counts."""
+    serve_pool(world, FIRST, SECOND)
+    world.ask(
+        "UpdateEndpointWeightsAndCapacities",
+        EndpointName="e",
+        DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 2}],
+    )
+    world.jobs.finish()
+
+    assert pool_of(world) == [(FIRST, 2), (SECOND, 0)]
+
+
+@pytest.mark.parametrize(
+    ("variant", "told"),
+    [
+        pytest.param(pooled(FIRST, InstanceType=SECOND), "cannot both be given", id="a type as well"),
+        pytest.param(pooled(FIRST, FIRST), "InstanceType ml.c5.large more than once", id="a type twice"),
+        pytest.param(
+            pooled(InstancePools=[{"InstanceType": one, "Priority": 1} for one in (FIRST, SECOND)]),
+            "Priority 1 more than once",
+            id="a priority twice",
+        ),
+        pytest.param(
+            pooled(FIRST, "ml.g5.xlarge"),
+            "not allowed for the selected Instance type ml.g5.xlarge",
+            id="a disk",
+        ),
+        pytest.param(
+            pooled(InstancePools=[{"InstanceType": FIRST, "Priority": 6}]),
+            "priority",
+            id="a priority too low",
+        ),
+        pytest.param(
+            pooled(InstancePools=[{"InstanceType": FIRST, "Priority": 1, "ModelNameOverride": "other"}]),
+            "does not emulate",
+            id="a model of its own",
+        ),
+        pytest.param(
+            pooled(FIRST, VariantInstanceProvisionTimeoutInSeconds=60),
+            "variantInstanceProvisionTimeout",
+            id="too soon",
+        ),
+        pytest.param(
+            {
+                "VariantName": "AllTraffic",
+                "ModelName": "m",
+                "ServerlessConfig": capacity(2048, 5),
+                "InstancePools": pooled(FIRST)["InstancePools"],
+            },
+            "not supported for serverless",
+            id="serverless",
+        ),
+    ],
+)
+def test_a_pool_that_cannot_be_is_refused(world: World, variant: dict[str, Any], told: str) -> None:
+    """Some by the service model, some by what AWS's guide says, and what is not emulated as such."""
+    world.model()
+
+    error = world.refused("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[variant])
+
+    assert told in (error.message or "")

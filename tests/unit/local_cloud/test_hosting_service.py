@@ -1126,6 +1126,26 @@ def test_a_killed_container_fails_one_call_and_is_started_by_the_next(
     assert world.status() == "InService"
 
 
+def test_what_is_provisioned_is_started_again_by_itself(world: World) -> None:
+    """No call has to come for it; those that come meanwhile are told to come back."""
+    world.model()
+    variant = capacity(2048, 5, provisioned=2)
+    world.ask("CreateEndpointConfig", **config_request("c", ServerlessConfig=variant))
+    world.endpoint()
+    world.jobs.finish()
+    (variant_now,) = world.ask("DescribeEndpoint", EndpointName="e")["ProductionVariants"]
+    assert variant_now["CurrentServerlessConfig"]["ProvisionedConcurrency"] == 2
+    world.containers[-1].state = ContainerCondition.EXITED
+
+    assert world.fails().code == "ModelError"
+    assert len(world.jobs.waiting) == 1
+    assert world.fails().code == "ModelNotReadyException"
+    world.jobs.finish()
+
+    assert world.invoke() == b"echo hello"
+    assert len(world.containers) == 2
+
+
 def test_calls_that_are_cut_off_together_lose_one_container(world: World) -> None:
     """Both fail as the process exits; the second one does not take the loss for another."""
     container = world.serve()

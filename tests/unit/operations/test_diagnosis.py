@@ -215,6 +215,13 @@ SAID = (
     ),
     pytest.param("Access denied", "AccessDenied", id="checklist: access"),
     pytest.param(
+        "endpoint 'harbour-0' is Failed on configuration 'harbour-0', wanted InService on 'harbour-0': Unable to "
+        "provision requested ML compute capacity due to InsufficientInstanceCapacity error. Please retry using a "
+        "different ML instance type or after some time.",
+        "NoCapacity",
+        id="no capacity",
+    ),
+    pytest.param(
         "The primary container for production variant AllTraffic did not pass the ping health check. Please check "
         "CloudWatch logs for this endpoint.",
         "PingFailed",

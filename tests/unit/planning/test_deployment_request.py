@@ -431,6 +431,38 @@ def test_what_no_source_gives_is_missing(defaults: StackDefaults) -> None:
             {
                 "archive": ARCHIVE,
                 "hosting": "instance",
+                "auto_scaling": {
+                    "max": 4,
+                    "invocations_per_instance": 70,
+                    "concurrent_requests_per_instance": 3,
+                },
+            },
+            "TwoMeasures",
+            "leave one out",
+            id="auto scaling by two measures",
+        ),
+        pytest.param(
+            {"archive": ARCHIVE, "max_concurrency": 2, "provisioned_concurrency": 3},
+            "ProvisionedAboveMaximum",
+            "set provisioned_concurrency to 2 or less",
+            id="more provisioned than at once",
+        ),
+        pytest.param(
+            {"archive": ARCHIVE, "hosting": "instance", "provisioned_concurrency": 3},
+            "OtherHosting",
+            "'provisioned_concurrency'",
+            id="provisioned on instances",
+        ),
+        pytest.param(
+            {"archive": ARCHIVE, "instance_pool": False},
+            "OtherHosting",
+            "'instance_pool'",
+            id="no pool on serverless",
+        ),
+        pytest.param(
+            {
+                "archive": ARCHIVE,
+                "hosting": "instance",
                 "instance_count": 5,
                 "auto_scaling": {"max": 4, "invocations_per_instance": 70},
             },
@@ -624,6 +656,26 @@ def test_no_consumer_can_be_said(
     request = deployment_request.request({"archive": ARCHIVE, **asked}, sidecar, stack)
 
     assert [one.function_name for one in request.consumers] == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "concurrency", "keep"),
+    [
+        pytest.param({"provisioned_concurrency": 3}, 3, None, id="alone"),
+        pytest.param({"provisioned_concurrency": 3, "max_concurrency": 3}, 3, None, id="as many"),
+        pytest.param(
+            {"provisioned_concurrency": 3, "max_concurrency": 5, "keep_previous": 1}, 5, 1, id="fewer"
+        ),
+        pytest.param({}, None, 1, id="none"),
+    ],
+)
+def test_what_is_provisioned_is_the_least_at_once(
+    request_with: Requests, asked: dict[str, Any], concurrency: int | None, keep: int | None
+) -> None:
+    """Who asks for it asks for a concurrency; whether earlier deployments are kept is the plan's to say."""
+    made = request_with(**asked)
+
+    assert (made.max_concurrency, made.keep_previous) == (concurrency, keep)
 
 
 def test_scaling_to_none_is_refused_with_what_it_would_take(defaults: StackDefaults) -> None:

@@ -15,10 +15,11 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import json_codec, limits, model_source, quota_usage
+from pipeline import instance_pools, json_codec, limits, model_source, quota_usage
 from pipeline.aws import resource_tags
 from pipeline.errors import InvalidInput, ModelDoesNotFit, QuotaUsedUp
 from pipeline.gguf import questions
+from pipeline.planning import alarms as alarm_rules
 from pipeline.planning import plan, quotas, sizes
 from pipeline.sizing import instance_types
 from pipeline.state_data import plan_types
@@ -410,6 +411,45 @@ def among(facts: plan.PlanFacts, *holders: quota_usage.Holder, serving: str | No
     return replace(facts, situation=situation, serving=serving)
 
 
+def serverless_of(made: plan_types.Plan) -> dict[str, int]:
+    """Return the ServerlessConfig that a plan asks for."""
+    config: dict[str, int] = made.requests.create_endpoint_config["ProductionVariants"][0]["ServerlessConfig"]
+    return config
+
+
+def test_what_is_provisioned_goes_no_further_than_the_concurrency(facts_with: FactsMaker) -> None:
+    """A quota that lowers one lowers the other; the request is remembered, so that both are given back."""
+    first = plan.plan(facts_with(max_concurrency=10, provisioned_concurrency=4))
+    crowded = plan.plan(
+        among(facts_with(max_concurrency=10, provisioned_concurrency=4), holder("harbour-1", "c", 7))
+    )
+    made = sizes.lower(first, down(2048, 2))
+
+    assert serverless_of(first) == {"MemorySizeInMB": 2048, "MaxConcurrency": 10, "ProvisionedConcurrency": 4}
+    assert serverless_of(made) == {"MemorySizeInMB": 2048, "MaxConcurrency": 2, "ProvisionedConcurrency": 2}
+    assert serverless_of(crowded)["MaxConcurrency"] == 3 + 2
+    for one in (first, made, crowded):
+        assert one.asked is not None
+        assert one.asked.provisioned == 4
+    plain = plan.plan(facts_with(max_concurrency=10))
+    assert "ProvisionedConcurrency" not in serverless_of(plain)
+    assert plain.names != first.names
+    assert (plain.keep_previous, first.keep_previous) == (1, 0)
+    assert any(note.startswith("4 containers are kept started, which costs money") for note in first.notes)
+    kept = plan.plan(facts_with(max_concurrency=10, provisioned_concurrency=4, keep_previous=2))
+    assert kept.keep_previous == 2
+
+
+def test_on_instances_nothing_is_provisioned(facts_with: FactsMaker) -> None:
+    """With `auto` nobody knew where it would run."""
+    made = plan.plan(
+        instance_facts(facts_with, hosting="auto", allow_instances=True, provisioned_concurrency=2)
+    )
+
+    assert made.hosting == "instance"
+    assert "provisioned_concurrency was requested; an instance is always started, and has none" in made.notes
+
+
 def test_a_step_down_is_another_configuration_and_nothing_else(facts_with: FactsMaker) -> None:
     """Model and endpoint keep their names, since nothing else has changed; the requests fit together."""
     first = plan.plan(facts_with())
@@ -654,7 +694,8 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
         {
             "VariantName": "AllTraffic",
             "ModelName": name,
-            "InstanceType": "ml.c5.4xlarge",
+            "InstancePools": pools("ml.c5.4xlarge", "ml.c7i.8xlarge", "ml.c5.9xlarge"),
+            "VariantInstanceProvisionTimeoutInSeconds": 600,
             "InitialInstanceCount": 1,
             "VolumeSizeInGB": 19,
             "ModelDataDownloadTimeoutInSeconds": 621,
@@ -680,6 +721,97 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
     assert not any("ends unfinished at 60 s" in note for note in made.notes)
     slow = plan.plan(instance_facts(facts_with, instance_type="ml.r5.xlarge"))
     assert any("ends unfinished at 60 s" in note for note in slow.notes)
+
+
+def pools(*types: str) -> list[dict[str, Any]]:
+    """Return a pool as a configuration has it."""
+    return [{"InstanceType": one, "Priority": priority} for priority, one in enumerate(types, start=1)]
+
+
+def variant_of(made: plan_types.Plan) -> dict[str, Any]:
+    """Return the variant that a plan's configuration asks for."""
+    variant: dict[str, Any] = made.requests.create_endpoint_config["ProductionVariants"][0]
+    return variant
+
+
+STEP = plan_types.CapacityStep(asked="1 x", said="no", did="another")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"instance_type": "ml.c5.4xlarge"}, id="a type is named"),
+        pytest.param({"instance_pool": False}, id="none is wanted"),
+    ],
+)
+def test_without_a_pool_one_type_is_asked_for(facts_with: FactsMaker, fields: dict[str, Any]) -> None:
+    """A configuration takes one of both; neither a time-out of a pool nor a note on one is left."""
+    made = plan.plan(instance_facts(facts_with, **fields))
+
+    assert variant_of(made)["InstanceType"] == "ml.c5.4xlarge"
+    assert not {"InstancePools", "VariantInstanceProvisionTimeoutInSeconds"} & variant_of(made).keys()
+    assert made.instances is not None
+    assert made.instances.asked == plan_types.AskedInstances(type="ml.c5.4xlarge", count=1)
+    assert not any("has no capacity of" in note for note in made.notes)
+
+
+def test_without_a_pool_a_quota_leads_to_the_next_type_alone(facts_with: FactsMaker) -> None:
+    """As before there were any: the offers are there for the ladder."""
+    made = plan.plan(instance_facts(facts_with, instance_pool=False))
+    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.c7i.8xlarge", 1, STEP))
+
+    assert variant_of(stepped)["InstanceType"] == "ml.c7i.8xlarge"
+
+
+def test_a_pool_is_told_with_what_each_type_costs(facts_with: FactsMaker) -> None:
+    """Whoever reads the plan knows what may run."""
+    made = plan.plan(instance_facts(facts_with))
+
+    assert (
+        "where SageMaker has no capacity of ml.c5.4xlarge it takes ml.c7i.8xlarge at $1.714 an hour, then "
+        "ml.c5.9xlarge at $1.836 an hour; what runs is what costs"
+    ) in made.notes
+    assert made.instances is not None
+    assert made.instances.asked.pool == ("ml.c5.4xlarge", "ml.c7i.8xlarge", "ml.c5.9xlarge")
+
+
+def test_a_type_without_quota_leaves_the_pool(facts_with: FactsMaker) -> None:
+    """The others stay in their order, in a configuration of another name; what is asked of an account stays small."""
+    made = plan.plan(instance_facts(facts_with))
+    stepped = sizes.step_instances(
+        made, quotas.InstancesDown("ml.c5.4xlarge", 1, STEP, without="ml.c7i.8xlarge")
+    )
+    last = sizes.step_instances(
+        stepped, quotas.InstancesDown("ml.c5.4xlarge", 1, STEP, without="ml.c5.9xlarge")
+    )
+
+    assert variant_of(stepped)["InstancePools"] == pools("ml.c5.4xlarge", "ml.c5.9xlarge")
+    assert variant_of(last)["InstanceType"] == "ml.c5.4xlarge"
+    assert len({one.names.endpoint_config for one in (made, stepped, last)}) == 3
+    assert len({one.names.endpoint for one in (made, stepped, last)}) == 1
+    for one in (stepped, last):
+        assert one.instances is not None
+        assert (one.instances.type, one.instances.usd_per_hour) == ("ml.c5.4xlarge", 0.816)
+
+
+@pytest.mark.parametrize(
+    ("threads", "running", "cpus"),
+    [
+        pytest.param(None, {}, 16, id="as planned"),
+        pytest.param(None, {"ml.c7i.8xlarge": 1}, 32, id="the next type"),
+        pytest.param(None, {"ml.c5.4xlarge": 1, "ml.c5.9xlarge": 1}, 16, id="the smaller of two"),
+        pytest.param(4, {"ml.c7i.8xlarge": 1}, 4, id="threads that were requested"),
+    ],
+)
+def test_the_cpus_are_those_of_the_type_that_runs(
+    facts_with: FactsMaker, threads: int | None, running: dict[str, int], cpus: int
+) -> None:
+    """An alarm on all CPUs means another number of them on another type."""
+    fields = {"inference": {"n_threads": threads}} if threads else {}
+    made = plan.plan(instance_facts(facts_with, **fields))
+
+    assert made.instances is not None
+    assert alarm_rules.busy_cpus(made.instances, running) == cpus
 
 
 def told(made: plan_types.Plan) -> dict[str, str]:
@@ -846,6 +978,12 @@ def test_a_type_with_a_disk_of_its_own_is_asked_for_without_a_volume(facts_with:
         one["name"] for one in types
     ]
     assert [_volume(one) for one in (made, second, third)] == [None, 19, None]
+    # A pool is of types whose disks are alike, since one VolumeSizeInGB is for all of them.
+    assert [instance_pools.types(variant_of(one)) for one in (made, second, third)] == [
+        ("ml.g5.xlarge", "ml.g6.xlarge"),
+        ("ml.r7i.xlarge",),
+        ("ml.g6.xlarge",),
+    ]
     assert any("assumed to fit on its own NVMe disk" in note for note in made.notes)
 
 
@@ -972,6 +1110,22 @@ def test_what_scales_says_so(facts_with: FactsMaker) -> None:
     )
 
 
+def test_what_scales_without_a_measure_follows_its_slots(facts_with: FactsMaker) -> None:
+    """The plan says which, so that whoever registers it need not know of slots; a measure of one's own stays."""
+    made = plan.plan(instance_facts(facts_with, auto_scaling={"max": 4}))
+    own = plan.plan(
+        instance_facts(facts_with, auto_scaling={"max": 4, "concurrent_requests_per_instance": 9})
+    )
+
+    assert made.instances is not None
+    assert own.instances is not None
+    assert made.instances.slots == 8
+    assert made.instances.auto_scaling == Scaling(1, 4, None, 6.0)
+    assert own.instances.auto_scaling == Scaling(1, 4, None, 9)
+    assert any("for 6 requests at the same time in each" in note for note in made.notes)
+    assert any("an instance answers 8 at once: callers wait" in note for note in own.notes)
+
+
 def test_on_serverless_auto_scaling_is_noted_and_left_out(facts_with: FactsMaker) -> None:
     """With `auto` nobody knew where it would run."""
     made = plan.plan(facts_with(hosting="auto", auto_scaling=SCALES))
@@ -1014,8 +1168,7 @@ def test_a_step_to_another_type_changes_the_configuration_alone(facts_with: Fact
     assert (stepped.instances.type, stepped.instances.usd_per_hour) == ("ml.c7i.8xlarge", 1.714)
     assert stepped.instances.busy_cpus == 32
     assert stepped.steps == (step,)
-    (variant,) = stepped.requests.create_endpoint_config["ProductionVariants"]
-    assert variant["InstanceType"] == "ml.c7i.8xlarge"
+    assert variant_of(stepped)["InstancePools"] == pools("ml.c7i.8xlarge", "ml.c5.9xlarge")
     name = stepped.names.endpoint_config
     assert stepped.names == replace(made.names, endpoint_config=name)
     assert name.startswith(f"{made.names.model}-")
@@ -1026,14 +1179,29 @@ def test_what_an_earlier_run_came_to_is_taken_over(facts_with: FactsMaker) -> No
     """A repetition finds its own endpoint, on whatever instances it runs by then."""
     facts = instance_facts(facts_with, instance_count=2)
     made = plan.plan(facts)
-    for kind, count in (("ml.c7i.8xlarge", 2), ("ml.c5.4xlarge", 1), ("ml.c5.4xlarge", 2)):
-        asked = plan_types.AskedInstances(type="ml.c5.4xlarge", count=2)
-        config = sizes.instances_config_name(made.names.model, asked, kind, count)
+    assert made.instances is not None
+    every = made.instances.asked.pool
+    for types, count in (
+        (every[1:], 2),
+        (every, 1),
+        (every, 2),
+        ((every[0], every[2]), 2),
+        (every[2:], 1),
+    ):
+        config = sizes.instances_config_name(made.names.model, made.instances.asked, types, count)
         again = plan.plan(replace(facts, situation=instances_in_use(made.names.endpoint, config)))
 
         assert again.instances is not None
-        assert (again.instances.type, again.instances.count) == (kind, count)
+        assert tuple(one.name for one in again.instances.offers) == types
+        assert (again.instances.type, again.instances.count) == (types[0], count)
         assert again.names.endpoint_config == config
+    single = instance_facts(facts_with, instance_count=2, instance_pool=False)
+    made = plan.plan(single)
+    assert made.instances is not None
+    config = sizes.instances_config_name(made.names.model, made.instances.asked, every[1:2], 1)
+    again = plan.plan(replace(single, situation=instances_in_use(made.names.endpoint, config)))
+    assert again.instances is not None
+    assert tuple(one.name for one in again.instances.offers) == every[1:]
 
 
 @pytest.mark.parametrize(

@@ -154,16 +154,34 @@ def test_the_one_that_the_consumer_calls_is_spared() -> None:
 
 
 @pytest.mark.parametrize(
+    ("provisioned", "lowered"),
+    [
+        pytest.param(0, {"old": 1, "new": 7}, id="none"),
+        pytest.param(3, {"old": 3, "new": 6}, id="of what does not serve"),
+        pytest.param(4, {"new": 6}, id="all of it"),
+    ],
+)
+def test_what_is_provisioned_gives_no_room(provisioned: int, lowered: dict[str, int]) -> None:
+    """It is paid for; the rest of the endpoint's concurrency is as any other's."""
+    own = (ours("old", 4, "1", provisioned=provisioned), ours("new", 10, "2"))
+    room = quotas.make_room(10, 1, own, "new")
+
+    assert {one.endpoint: one.to for one in room.lowered} == lowered
+    half = quotas.make_room(10, 0, (ours("new", 10, provisioned=8),), "new")
+    assert half.lowered == (Lowered(endpoint="new", before=10, to=8),)
+
+
+@pytest.mark.parametrize(
     "holder",
     [
         pytest.param(theirs("a", 10), id="somebody else's"),
         pytest.param(replace(ours("a", 10), status="Updating"), id="being changed"),
-        pytest.param(ours("a", 10, provisioned=True), id="provisioned"),
+        pytest.param(ours("a", 10, provisioned=10), id="provisioned"),
         pytest.param(ours("a", 1), id="at the least"),
     ],
 )
 def test_who_gives_no_room(holder: Holder) -> None:
-    """Nobody else's endpoint, none that is being changed, none with provisioned concurrency."""
+    """Nobody else's endpoint, none that is being changed, none whose concurrency is provisioned."""
     start = quotas.choose(10, account(holder, theirs("x", 9)))
 
     assert start.room == ()
@@ -177,7 +195,7 @@ holders = st.lists(
         config=st.just("c"),
         concurrency=st.integers(1, 20),
         ours=st.booleans(),
-        provisioned=st.booleans(),
+        provisioned=st.integers(0, 20),
         created=st.sampled_from("123"),
     ),
     max_size=6,
@@ -196,7 +214,7 @@ def test_a_beginning_is_within_bounds(asked: int, situation: Situation, serving:
         holder = situation.holder(one.endpoint)
         assert holder is not None
         assert holder.lowerable
-        assert 1 <= one.to < one.before == holder.concurrency
+        assert holder.least <= one.to < one.before == holder.concurrency
     freed = sum(one.before - one.to for one in start.room)
     if start.room:
         assert situation.free is not None
@@ -701,6 +719,13 @@ def test_the_ladder_of_one_that_asks_for_none_ends_too(
         ),
         pytest.param(account(ours("new", 5)), 10, False, Changes((("new", 10),)), id="free meanwhile"),
         pytest.param(
+            account(ours("a", 5, provisioned=3), ours("new", 5)),
+            10,
+            True,
+            Changes((("a", 3),)),
+            id="but for what is provisioned",
+        ),
+        pytest.param(
             account(ours("a", 5), ours("new", 5)), None, True, Changes((("new", 10),)), id="ask AWS"
         ),
         pytest.param(account(theirs("x", 5), ours("new", 5)), 10, True, Changes(), id="not somebody else's"),
@@ -746,6 +771,12 @@ def test_giving_back(*, situation: Situation, limit: int | None, switched: bool,
             account(ours("a", 1), ours("new", 1)), 10, Changes((("new", 3),)), id="no more than its share"
         ),
         pytest.param(account(ours("a", 1), ours("new", 3)), 10, Changes(), id="has it"),
+        pytest.param(
+            account(ours("a", 3, provisioned=2), ours("new", 1)),
+            10,
+            Changes((("a", 2),)),
+            id="what is provisioned stays",
+        ),
         pytest.param(
             account(theirs("x", 7), ours("new", 1)), 10, Changes((("new", 3),)), id="all that is free"
         ),
@@ -854,6 +885,32 @@ def test_fewer_instances_come_before_another_type(
     assert (down.type, down.count) == to
     assert "'ml.r5.xlarge for endpoint usage'" in down.step.said
     assert ("$0.461 an hour" in down.step.did) == (to[0] != "ml.r5.xlarge")
+
+
+@pytest.mark.parametrize(
+    ("refused", "count", "to"),
+    [
+        pytest.param("ml.m5.2xlarge", 2, ("ml.r5.xlarge", 2, "ml.m5.2xlarge"), id="one to fall back to"),
+        pytest.param("ml.m5.2xlarge", 1, ("ml.r5.xlarge", 1, "ml.m5.2xlarge"), id="after fewer"),
+        pytest.param("ml.r5.xlarge", 2, ("ml.r5.xlarge", 1, None), id="the first, of which one is free"),
+        pytest.param("ml.r5.xlarge", 1, ("ml.m5.2xlarge", 2, None), id="the first, of which none is free"),
+        pytest.param("ml.m5.2x", 2, ("ml.r5.xlarge", 1, None), id="a name that only begins alike"),
+    ],
+)
+def test_a_type_without_quota_leaves_the_pool(
+    refused: str, count: int, to: tuple[str, int, str | None]
+) -> None:
+    """AWS looks at each type's quota; what is only to be fallen back to costs no instance of the first."""
+    ask = replace(instances_ask(count), pool=("ml.r5.xlarge", "ml.m5.2xlarge"))
+    text = said(f"{refused} for endpoint usage", 1, 0, 2, "Instances")
+
+    down = quotas.step_instances(quota_errors.read_refusal(text), ask, quota_usage.Situation())
+
+    assert isinstance(down, quotas.InstancesDown)
+    assert (down.type, down.count, down.without) == to
+    assert f"'{refused} for endpoint usage'" in down.step.said
+    if to[2]:
+        assert down.step.did == f"ask for {count} x ml.r5.xlarge without ml.m5.2xlarge in the pool"
 
 
 def test_the_ladder_of_instances_has_an_end() -> None:

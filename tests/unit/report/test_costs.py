@@ -112,11 +112,33 @@ def test_a_region_without_a_price_has_that_of_us_east_1_and_says_so() -> None:
 
 
 def test_every_price_has_a_date_and_a_source() -> None:
-    """And one for us-east-1, which stands in for regions that are not listed."""
+    """And one for us-east-1, which stands in for regions that are not listed; but for what was not found."""
     for item in pricing.LISTED.items.values():
         assert item.source
         assert item.as_of[:2] == "20"
-        assert item.usd[pricing.HOME] > 0
+        if item.confidence == "not found":
+            assert item.usd == {}
+        else:
+            assert item.usd[pricing.HOME] > 0
+
+
+def test_what_is_kept_started_costs_by_the_second() -> None:
+    """Without a price no sum; a list of one's own gives it."""
+    unknown = reckon(None, provisioned=2).idle[0]
+    said = {
+        "as_of": "2026-11-01",
+        "source": "us",
+        "prices": {"provisioned_gb_second": {"us-east-1": 0.00001}},
+    }
+    prices = pricing.changed(pricing.LISTED, said, "prices.json")
+    given: dict[str, Any] = {"memory_mb": 3072, "transitions": 40, "archive_bytes": None, "alarms": 0}
+    known = costs.reckon(prices, "us-east-1", transcript=None, provisioned=2, **given).idle[0]
+
+    assert (unknown.usd, unknown.how) == (
+        None,
+        "2 containers kept started x 3 GB x 2,628,000 s: no price is listed",
+    )
+    assert known.usd == pytest.approx(2 * 3 * 2_628_000 * 0.00001)
 
 
 def test_a_file_replaces_prices() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import botocore.session
 import pytest
@@ -315,6 +316,51 @@ def test_what_an_endpoint_costs_is_the_sum_of_its_instances() -> None:
         0.604, "2 x ml.r5.xlarge at $0.302"
     )
     assert hourly_costs.per_hour(configured).usd_per_hour == 0.302
+
+
+@pytest.mark.parametrize(
+    ("described", "cost"),
+    [
+        pytest.param(
+            {"InstancePools": [("ml.r5.xlarge", 0), ("ml.c5.4xlarge", 2)], "CurrentInstanceCount": 2},
+            running_cost.Cost(1.632, "2 x ml.c5.4xlarge at $0.816"),
+            id="the type that runs",
+        ),
+        pytest.param(
+            {"InstancePools": [("ml.r5.xlarge", 1), ("ml.c5.4xlarge", 1)], "CurrentInstanceCount": 2},
+            running_cost.Cost(1.118, "1 x ml.r5.xlarge at $0.302 + 1 x ml.c5.4xlarge at $0.816"),
+            id="a mixed fleet",
+        ),
+        pytest.param(
+            {"InstancePools": [("ml.r5.xlarge", 1), ("ml.p5.48xlarge", 1)], "CurrentInstanceCount": 2},
+            running_cost.Cost(None, "1 x ml.r5.xlarge at $0.302 + 1 x ml.p5.48xlarge, price not known"),
+            id="one whose price is not known",
+        ),
+        pytest.param(
+            {"InstancePools": [("ml.c5.4xlarge", 0), ("ml.r5.xlarge", 0)], "CurrentInstanceCount": 0},
+            running_cost.Cost(0, "0 x ml.r5.xlarge at $0.302"),
+            id="none runs",
+        ),
+        pytest.param(
+            {"CurrentInstanceCount": 3},
+            running_cost.Cost(0.906, "3 x ml.r5.xlarge at $0.302"),
+            id="not told",
+        ),
+    ],
+)
+def test_a_pool_costs_what_runs_of_it(described: dict[str, Any], cost: running_cost.Cost) -> None:
+    """DescribeEndpoint tells how many of each type; where it tells none, the first of the configuration's counts."""
+    pools = [
+        {"InstanceType": "ml.c5.4xlarge", "Priority": 2},
+        {"InstanceType": "ml.r5.xlarge", "Priority": 1},
+    ]
+    configured = {"VariantName": "AllTraffic", "InstancePools": pools, "InitialInstanceCount": 1}
+    pool = described.get("InstancePools", ())
+    told = {"InstancePools": [{"InstanceType": name, "CurrentInstanceCount": n} for name, n in pool]}
+    variant = {"VariantName": "AllTraffic", **described, **(told if pool else {})}
+
+    assert hourly_costs.per_hour([variant], [configured]) == cost
+    assert hourly_costs.per_hour([configured]).usd_per_hour == 0.302
 
 
 @pytest.mark.parametrize(
