@@ -29,8 +29,8 @@ def predefined(name: str) -> dict[str, Any]:
     [
         pytest.param([], KeptScaling(1, 4), id="no policy"),
         pytest.param(
-            [policy(TargetValue=20.0, **predefined(autoscaling.METRIC))],
-            KeptScaling(1, 4, autoscaling.METRIC, 20.0),
+            [policy(TargetValue=20.0, **predefined(autoscaling.CONCURRENCY))],
+            KeptScaling(1, 4, autoscaling.CONCURRENCY, 20.0),
             id="ours",
         ),
         pytest.param(
@@ -59,9 +59,16 @@ def test_what_aws_says_comes_back_from_the_tag(policies: list[dict[str, Any]], k
     assert kept_scaling.read(found.tag) == kept
 
 
-def test_what_was_requested_is_restored_as_it_was() -> None:
-    """The same calls as the deployment's own."""
-    wanted = Scaling(min=1, max=4, invocations_per_instance=20)
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Scaling(min=1, max=4, invocations_per_instance=20),
+        Scaling(min=1, max=4, concurrent_requests_per_instance=2.25),
+    ],
+    ids=["calls a minute", "requests at once"],
+)
+def test_what_was_requested_is_restored_as_it_was(wanted: Scaling) -> None:
+    """The same calls as the deployment's own, by either measure."""
     configured = autoscaling.policy("tug-1", "AllTraffic", wanted)["TargetTrackingScalingPolicyConfiguration"]
     kept = kept_scaling.of([TARGET], [policy(**configured)])
 
