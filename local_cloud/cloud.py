@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -57,6 +58,7 @@ from local_cloud.workflow.events import (
     S3Events,
     execution_ended,
 )
+from local_cloud.workflow.schedules import Schedules
 from pipeline import naming, package_files, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
@@ -168,6 +170,13 @@ class LocalCloud:
         self._acting: dict[str, Clients] = {}
         """Clients of the roles that SageMaker acts as."""
         self._bus = EventBus(clients=self.clients, invoke=self._invoke_asynchronously)
+        self._schedules = Schedules(
+            clients=self.clients,
+            invoke=self._invoke_asynchronously,
+            account_id=self.account_id,
+            region=self.region,
+            clock=time.monotonic,
+        )
         self._events = S3Events(
             clients=self.clients, bus=self._bus, account_id=self.account_id, region=self.region
         )
@@ -245,9 +254,11 @@ class LocalCloud:
         if self.settings.consumer:
             self._deploy_consumer()
         self._gateway.faults = self.faults
+        self._schedules.start()
 
     def close(self) -> None:
         """End every process, remove every temporary file, and forget moto's state."""
+        self._schedules.close()
         self._bus.close()
         self._gateway.close()
         self._functions.close()

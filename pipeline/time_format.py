@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 
-def later(moment: datetime, seconds: int) -> str:
+def later(moment: datetime, seconds: float) -> str:
     """Return the time `seconds` after another as ISO 8601, in the form that the state machine compares."""
     then = moment.astimezone(UTC) + timedelta(seconds=seconds)
     return then.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -537,6 +537,8 @@ def _summary(done: SnsPublish) -> Pass:
             "called_by.$": "$.plan_deployment.callers",
             "parameter.$": "$.update_consumer.parameter",
             "earlier_deployments.$": "$.retire_previous.told",
+            "costs.$": "$.plan_deployment.costs",
+            "expires_at.$": "$.retire_previous.expires_at",
             "notes.$": "$.plan_deployment.notes",
             "ended.$": "$$.State.EnteredTime",
         },
@@ -645,6 +647,7 @@ def _wire_retiring(by_name: dict[str, LambdaTask]) -> None:
         parameters={
             "retired": [],
             "kept": [],
+            "expires_at": None,
             "not_retired.$": "States.Array(States.Format('{}: {}', "
             "$.retire_failure.Error, $.retire_failure.Cause))",
             "told.$": "States.Format('earlier deployments were not retired, for {}: {}', "
@@ -842,9 +845,9 @@ def build() -> Graph:
             "TopicArn": "${TopicArn}",
             "Subject": "Sealift: deployment succeeded",
             "Message.$": "States.Format('service {} is served by endpoint {} (execution {}); {}; {}; called by {}; "
-            "{}{}', $.plan_deployment.service, $.plan_deployment.names.endpoint, $$.Execution.Id, "
+            "{}; costs now: {}{}', $.plan_deployment.service, $.plan_deployment.names.endpoint, $$.Execution.Id, "
             "$.smoke_test.told, $.restore_capacity.told, $.plan_deployment.callers, $.retire_previous.told, "
-            "$.smoke_test.ways_in)",
+            "$.plan_deployment.costs, $.smoke_test.ways_in)",
         },
         result_path="$.notify_success",
         retry=[SNS_TROUBLE],

@@ -8,12 +8,13 @@ configuration still refers to.
 from __future__ import annotations
 
 import contextlib
+from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
-from pipeline import naming, payload
-from pipeline.aws import lambda_handler, resource_tags, service_errors
+from pipeline import naming, payload, time_format
+from pipeline.aws import lambda_handler, service_errors
 from pipeline.aws.permissions import (
     ALARMS,
     CONSUMER_VERSIONS,
@@ -32,19 +33,10 @@ from pipeline.aws.permissions import (
     allow,
 )
 from pipeline.aws.resource_tags import tag_value
-from pipeline.endpoint_status import UNDELETABLE
 from pipeline.errors import EndpointBusy
 from pipeline.naming import deployment_of
 from pipeline.plain import one_line
-from pipeline.rollout import (
-    alarms_api,
-    autoscaling_api,
-    consumer_references,
-    endpoint_parameter,
-    metric_filters_api,
-    release_store,
-    releases,
-)
+from pipeline.rollout import consumer_references, endpoint_parameter, release_store, releases, retirement
 from pipeline.state_data.plan_types import Plan
 
 if TYPE_CHECKING:
@@ -74,6 +66,8 @@ class Result(TypedDict):
     """The ways back, newest first."""
     not_retired: list[str]
     """What should have been deleted, with the reason why it was not."""
+    expires_at: str | None
+    """When the deployment is taken down by itself, ISO 8601; None: it stays."""
     told: str
     """All of it in one sentence, for the notification."""
 
@@ -85,7 +79,8 @@ def run(event: Event, clients: Clients) -> Result:
         EndpointBusy: while an endpoint that goes is not gone yet.
     """
     plan = event["plan"]
-    _mark(plan, event["now"], clients.sagemaker)
+    expires_at = _expires_at(plan, event["now"])
+    _mark(plan, event["now"], expires_at, clients.sagemaker)
     account = release_store.read_releases(clients.sagemaker, plan.service)
     own, keep = plan.names.endpoint_config, plan.keep_previous
     chosen = releases.retire(account.releases, own=own, keep=keep)
@@ -104,7 +99,7 @@ def run(event: Event, clients: Clients) -> Result:
     without_endpoint = []
     for one in chosen.going:
         with _denial_noted(one, not_retired):
-            if wait := _delete_endpoint(one, clients):
+            if wait := retirement.delete_endpoint(clients, one):
                 waiting.append(wait)
             else:
                 without_endpoint.append(one)
@@ -113,27 +108,43 @@ def run(event: Event, clients: Clients) -> Result:
         raise EndpointBusy(reason, waiting=reason)
     for one in without_endpoint:
         with _denial_noted(one, not_retired):
-            _delete_rest(one, plan.service, account, clients)
+            retirement.delete_rest(clients, one, plan.service, account)
             retired.extend(one.configs)
-    return _result(retired, [one.config for one in chosen.kept], not_retired)
+    return _result(retired, [one.config for one in chosen.kept], not_retired, expires_at)
 
 
-def _result(retired: list[str], kept: list[str], not_retired: list[str]) -> Result:
+def _expires_at(plan: Plan, now: str) -> str | None:
+    """Return when a deployment that is good now is taken down by itself."""
+    hours = plan.expires_after_h
+    return None if hours is None else time_format.later(datetime.fromisoformat(now), hours * 3600)
+
+
+def _result(
+    retired: list[str], kept: list[str], not_retired: list[str], expires_at: str | None = None
+) -> Result:
     return {
         "retired": payload.cut_all(retired),
         "kept": payload.cut_all(kept),
         "not_retired": payload.cut_all(not_retired),
-        "told": payload.cut(_summary(retired, kept, not_retired)),
+        "expires_at": expires_at,
+        "told": payload.cut(_summary(retired, kept, not_retired, expires_at)),
     }
 
 
-def _mark(plan: Plan, now: str, client: SageMakerClient) -> None:
+def _mark(plan: Plan, now: str, expires_at: str | None, client: SageMakerClient) -> None:
     """Mark the deployment's configuration, and the one that its endpoint has where that is another one of its own."""
     names = plan.names
 
     def mark(config: str) -> None:
         found = client.describe_endpoint_config(EndpointConfigName=config)
-        tags = releases.marks(names.endpoint, plan.consumers, now, plan.keep_previous, plan.taken_from)
+        tags = releases.marks(
+            names.endpoint,
+            plan.consumers,
+            now,
+            plan.keep_previous,
+            taken_from=plan.taken_from,
+            expires_at=expires_at,
+        )
         release_store.mark(client, found["EndpointConfigArn"], tags)
 
     planned = names.endpoint_config
@@ -190,50 +201,12 @@ def _denial_noted(one: Release, not_retired: list[str]) -> Iterator[None]:
         not_retired.append(f"{one.config}: {service_errors.text(error)}")
 
 
-def _delete_endpoint(one: Release, clients: Clients) -> str:
-    """Bring an endpoint nearer to its end; return what is to be waited for, empty when the release has none left."""
-    if not one.serves or one.endpoint is None:
-        return ""
-    if one.scales and one.status != "Deleting":
-        # While it scales it is Updating, and cannot be deleted.
-        autoscaling_api.deregister(clients.autoscaling, one.endpoint)
-    if one.status not in UNDELETABLE and one.status != "Deleting":
-        clients.sagemaker.delete_endpoint(EndpointName=one.endpoint)
-    return f"endpoint {one.endpoint!r} is {one.status}; wanted it to be gone"
-
-
-def _delete_rest(one: Release, service: str, account: AccountReleases, clients: Clients) -> None:
-    """Delete what a release without an endpoint leaves."""
-    client = clients.sagemaker
-    if one.endpoint is not None and one.status is None:
-        metric_filters_api.delete(clients.logs, one.endpoint)
-        alarms_api.delete(clients.cloudwatch, one.endpoint)
-    found = client.describe_endpoint_config(EndpointConfigName=one.config)
-    for variant in found["ProductionVariants"]:
-        name = variant["ModelName"]
-        if name not in release_store.models_in_use(client, account, without=one):
-            _delete_model(name, service, client)
-    # The one that is looked at first goes last, so that a try that is cut short goes on where it ended.
-    for config in reversed(one.configs):
-        client.delete_endpoint_config(EndpointConfigName=config)
-
-
-def _delete_model(name: str, service: str, client: SageMakerClient) -> None:
-    """Delete a model that Sealift made for the service; it may be gone by now, which is success too."""
-    try:
-        arn = client.describe_model(ModelName=name)["ModelArn"]
-        if resource_tags.is_of_service(client, arn, service):
-            client.delete_model(ModelName=name)
-    except ClientError as error:
-        if not service_errors.is_missing(error):
-            raise
-
-
-def _summary(retired: list[str], kept: list[str], not_retired: list[str]) -> str:
+def _summary(retired: list[str], kept: list[str], not_retired: list[str], expires_at: str | None) -> str:
     parts = [
         f"retired {', '.join(retired)}" if retired else "nothing to retire",
         f"kept {', '.join(kept)} as a rollback target" if kept else "",
         f"NOT retired: {'; '.join(not_retired)}" if not_retired else "",
+        f"this one is taken down by itself at {expires_at}" if expires_at else "",
     ]
     return one_line("; ".join(part for part in parts if part))
 

@@ -1,13 +1,14 @@
-"""Sweep: finds what Sealift made and nothing refers to any more; deletes it if requested; a schedule's, not a state's.
+"""Sweep: takes down what has expired; finds what nothing refers to any more, and deletes it if requested.
 
-One run is one scan and at most one call for each thing that goes. Nothing is waited for: an endpoint takes a while to
-go, and its configuration and its model go with the next run.
+A schedule's, not a state's: every few minutes for the first, once a day for both. One run is one scan of each and at
+most one call for each thing that goes. Nothing is waited for: an endpoint takes a while to go, and its configuration
+and its model go with the next run.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, NotRequired, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from pipeline.aws import lambda_handler
 from pipeline.aws.permissions import (
@@ -37,12 +38,15 @@ from pipeline.aws.permissions import (
     TOPIC,
     allow,
 )
-from pipeline.operations import sweeping
+from pipeline.operations import expiry, sweeping
 from pipeline.operations.account import moment
 from pipeline.plain import one_line
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pipeline.aws.clients import Clients
+    from pipeline.operations.expiry import ExpiredDeployment
     from pipeline.operations.sweeping import SweptThing
 
 MOST_TOLD = 100
@@ -50,29 +54,46 @@ MOST_TOLD = 100
 
 
 class Event(TypedDict):
-    """What the template's schedule says."""
+    """What the template's schedules say; the frequent one nothing of leftovers."""
 
     now: str
     """ISO 8601."""
     stack: str
-    artifact_bucket: str
+    artifact_bucket: NotRequired[str]
     image_repository: NotRequired[str]
     """Its URI, without a tag; the schedule of an older release does not tell."""
-    grace_hours: float | str
-    delete: bool | str
+    grace_hours: NotRequired[float | str]
+    delete: NotRequired[bool | str]
     """A flag that CloudFormation writes is a word."""
     topic: NotRequired[str]
     """Whom to tell, by its ARN."""
+    only: NotRequired[str]
+    """`expired`: leftovers are not looked for."""
 
 
-Result: TypeAlias = sweeping.Swept
+class Result(sweeping.Swept):
+    """What one run did; nothing is found where leftovers were not looked for."""
+
+    expired: list[ExpiredDeployment]
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Scan, decide, and delete where `delete` says so; tell the topic of it."""
+    """Take down what has expired; then scan, decide, and delete where `delete` says so; tell the topic of both."""
+    now, topic = moment(event["now"]), event.get("topic")
+    expired, unseen = expiry.once(clients, now=now, stack=event["stack"])
+    if topic and (message := expiry.notification(expired)):
+        clients.sns.publish(
+            TopicArn=topic, Subject="Sealift: taken down, as its time was over", Message=message
+        )
+    if event.get("only") == "expired":
+        return {"delete": False, "found": [], "counts": {}, "unseen": unseen, "expired": expired}
+    return {**_sweep(event, now, clients), "expired": expired}
+
+
+def _sweep(event: Event, now: datetime, clients: Clients) -> sweeping.Swept:
     result = sweeping.once(
         clients,
-        now=moment(event["now"]),
+        now=now,
         grace=timedelta(hours=float(event["grace_hours"])),
         delete=str(event["delete"]).lower() == "true",
         stack=event["stack"],

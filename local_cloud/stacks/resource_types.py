@@ -5,7 +5,8 @@
 * A function has no LoggingConfig.
 * There are no bucket policies and no EventInvokeConfig. What they say is in force here while they are in a stack.
 * A repository of images has no lifecycle and no policy (`image_repositories`).
-* There are no alarms, no queue policies and no subscriptions. Here a stack has them, and they do nothing.
+* There are no alarms, no policies of queues and topics, no subscriptions and no budgets. Here a stack has them, and
+  they do nothing.
 
 What comes in has been resolved by moto: no reference and no function is left in a property.
 """
@@ -255,3 +256,15 @@ class Subscription(_Held, CloudFormationModel):
     """No mail is sent from here."""
 
     kind = "AWS::SNS::Subscription"
+
+
+class TopicPolicy(_Held, CloudFormationModel):
+    """It lets AWS's own services publish, and none of them does here."""
+
+    kind = "AWS::SNS::TopicPolicy"
+
+
+class BudgetAlarm(_Held, CloudFormationModel):
+    """A budget: nothing costs anything here."""
+
+    kind = "AWS::Budgets::Budget"

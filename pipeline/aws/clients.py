@@ -123,6 +123,12 @@ if TYPE_CHECKING:
         def put_scaling_policy(self, **request: Any) -> Mapping[str, Any]:
             """Make a policy of a target, or change it."""
 
+        def describe_scalable_targets(self, **request: Any) -> Mapping[str, Any]:
+            """Return targets with their bounds."""
+
+        def describe_scaling_policies(self, **request: Any) -> Mapping[str, Any]:
+            """Return the policies of a target."""
+
         def deregister_scalable_target(self, **request: Any) -> Mapping[str, Any]:
             """Delete a target with its policies."""
 

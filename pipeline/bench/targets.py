@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pipeline.aws.clients import Clients
     from pipeline.client.endpoint import ServiceEndpoint
-    from pipeline.sizing.hourly_costs import Cost
+    from pipeline.sizing.running_cost import Cost
 
 
 @dataclass(frozen=True, slots=True)

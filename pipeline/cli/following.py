@@ -290,6 +290,11 @@ def conclude(ended: Execution, screen: Screen, *, otherwise: str = "no consumer 
         _tell(screen, "consumer", f"{whose}{consumer.answer_text(one['answer'])}")
     if not consumers:
         screen.say(f"  {otherwise}")
+    plan = results["plan_deployment"]
+    if plan.get("costs"):
+        _tell(screen, "costs now", plan["costs"])
+    if at := (results.get("retire_previous") or {}).get("expires_at"):
+        _tell(screen, "goes", f"by itself at {at}")
 
 
 def _tell(screen: Screen, who: str, said: str) -> None:

@@ -266,6 +266,13 @@ class DeploymentOptions(CommonOptions):
     n_ctx: int | None = _setting(
         "inference.n_ctx", "--n-ctx", type=int, metavar="N", help="context length in tokens (default: 2048)"
     )
+    expires_after_h: float | None = _setting(
+        "expires_after_h",
+        "--expires-after-h",
+        type=float,
+        metavar="HOURS",
+        help="take the deployment down by itself so many hours after its success (default: it stays)",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -405,6 +412,26 @@ class DeleteOptions(StackedOptions):
     archives: bool = _flag("--archives", "delete its uploads too")
     yes: bool = _flag("--yes", "do not ask")
     dry_run: bool = _flag("--dry-run", "only say what would go")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PauseOptions(StackedOptions):
+    """Of `sealift pause`."""
+
+    service: str = _argument("SERVICE", "the service's name")
+    stack: str | None = _stack(help="the stack that it is of (default: sealift)")
+    yes: bool = _flag("--yes", "do not ask")
+    dry_run: bool = _flag("--dry-run", "only say what would be done, and what it saves")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeOptions(StackedOptions):
+    """Of `sealift resume`."""
+
+    service: str = _argument("SERVICE", "the service's name")
+    stack: str | None = _stack(help="the stack that it is of (default: sealift)")
+    yes: bool = _flag("--yes", "do not ask")
+    dry_run: bool = _flag("--dry-run", "only say what would be done, and what it costs")
 
 
 @dataclass(frozen=True, kw_only=True)

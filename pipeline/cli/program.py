@@ -297,6 +297,20 @@ def program() -> CommandGroup:
             examples=("sealift rollback demo",),
         ),
         LeafCommand(
+            "pause",
+            "take a service's endpoints on instances away, so that they cost nothing, and keep what brings them back",
+            "pause:pause",
+            options.PauseOptions,
+            examples=("sealift pause demo --dry-run", "sealift pause demo --yes"),
+        ),
+        LeafCommand(
+            "resume",
+            "bring a paused service back as it was, wait for it and ask it once",
+            "pause:resume",
+            options.ResumeOptions,
+            examples=("sealift resume demo", "sealift resume demo --yes --json"),
+        ),
+        LeafCommand(
             "delete",
             "delete a service: its endpoints and all that was made for them; its uploads stay",
             "delete:delete",

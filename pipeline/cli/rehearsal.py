@@ -21,7 +21,7 @@ from pipeline.planning import alarms, consumer_claims, quotas
 from pipeline.report import costs
 from pipeline.rollout import consumer_references, release_store, releases
 from pipeline.rollout.releases import Release
-from pipeline.sizing import hourly_costs, images, pricing
+from pipeline.sizing import hourly_costs, images, pricing, running_cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -77,12 +77,14 @@ class Rehearsal:
     retired: tuple[str, ...]
     spared: tuple[str, ...]
     """What would be retired but for the reason that stands with it."""
-    usd_per_hour: float
-    """While nobody calls."""
+    usd_per_hour: float | None
+    """While nobody calls; None where that is reckoned by the month alone."""
     usd_per_month: float | None
     """The same with storage and alarms; None where a price is not known."""
     cost: tuple[str, ...]
     """How that is reckoned."""
+    expires_after_h: float | None = None
+    """Hours after its success in which it would be taken down by itself."""
     notes: tuple[str, ...] = ()
     """Of the plan."""
     unseen: tuple[str, ...] = ()
@@ -112,10 +114,10 @@ def gather(
     offer = made.offers[0] if made.offers else None
     cpus = offer.vcpus if offer else None
     watched = alarms.summaries(endpoint, request.timeout_s, cpus, profile.log_lines(request.code))
-    hourly = request.instance_count * offer.usd_per_hour if offer else 0.0
+    hourly = made.usd_per_hour or 0.0
     idle = _idle(made, found.defaults["region"], len(watched))
     known = [one.usd for one in idle if one.usd is not None]
-    monthly = sum(known) + hourly * hourly_costs.HOURS_A_MONTH if len(known) == len(idle) else None
+    monthly = sum(known) + hourly * running_cost.HOURS_A_MONTH if len(known) == len(idle) else None
     return Rehearsal(
         account_id=found.defaults["account_id"],
         region=found.defaults["region"],
@@ -131,9 +133,10 @@ def gather(
         kept=kept,
         retired=retired,
         spared=spared,
-        usd_per_hour=round(hourly, 6),
+        usd_per_hour=made.usd_per_hour,
         usd_per_month=None if monthly is None else round(monthly, 2),
         cost=tuple(f"{one.what}: {one.how}" for one in idle),
+        expires_after_h=request.expires_after_h,
         notes=made.notes,
         unseen=tuple(unseen),
     )
@@ -251,7 +254,9 @@ def lines(facts: Rehearsal) -> Iterator[tuple[str, str]]:
     for text in facts.spared:
         yield "stays", text
     month = "a price is not known" if facts.usd_per_month is None else f"${facts.usd_per_month:,.2f} a month"
-    yield "cost", f"${facts.usd_per_hour:g} an hour while nobody calls; with storage and alarms {month}"
+    yield "cost", f"{running_cost.Cost(facts.usd_per_hour).now}; with storage and alarms {month}"
+    if facts.expires_after_h is not None:
+        yield "goes", f"by itself, {facts.expires_after_h:g} h after its success"
     for text in facts.notes:
         yield "note", text
     for text in facts.unseen:

@@ -53,6 +53,15 @@ def find(clients: Clients, service: str, stack: str | None) -> ServiceEndpoint:
         )
     called = {called_by(clients, one) for one in service_status.callers(found)}
     now = releases.choose(found, {one for one in called if one})
+    paused = max((one for one in found if one.is_paused), key=lambda one: one.age, default=None)
+    if paused is not None and (now is None or not now.endpoint):
+        raise _refused(
+            service,
+            "Paused",
+            f"{service!r} is paused since {paused.paused_at}",
+            "one that runs",
+            f"`sealift resume {service}` brings it back",
+        )
     if now is None or not now.endpoint:
         raise _refused(
             service,

@@ -341,7 +341,7 @@ class _Scan:
         client = self._clients.stepfunctions
         made_by = sorted({one.execution for one in self._made if one.execution})
         running: dict[str, str] = {}
-        for machine in sorted({_machine(arn) for arn in made_by} - {""}):
+        for machine in sorted({machine_of(arn) for arn in made_by} - {""}):
             try:
                 found = executions.running(client, machine)
             except ClientError as error:
@@ -479,7 +479,7 @@ def _images(described: Mapping[str, Any]) -> Iterator[str]:
             yield container["Image"]
 
 
-def _machine(execution: str) -> str:
+def machine_of(execution: str) -> str:
     """Return the state machine of an execution, by their ARNs; empty for what is no execution's."""
     arn, _, name = execution.rpartition(":")
     return arn.replace(":execution:", ":stateMachine:") if name and ":execution:" in arn else ""

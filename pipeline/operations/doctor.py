@@ -21,6 +21,7 @@ from pipeline.operations import consumer_candidates, service_status
 from pipeline.planning import function_names
 from pipeline.rollout import endpoint_usage, own_image
 from pipeline.sizing import images
+from pipeline.stack import budget
 from pipeline.stack import change_sets as stacks
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def examine(clients: Clients, *, stack: str, region: str, today: date) -> Iterat
     yield _asked("workflow", lambda: _workflow(clients, outputs))
     yield from _images(clients, parameters, outputs.get("ImageRepository", ""), region, today)
     yield _asked("role", lambda: _role(clients, outputs))
+    yield _budget(parameters)
     endpoints = f"arn:{partition}:sagemaker:{region}:{account}:endpoint/"
     pattern = parameters.get(settings.FUNCTION_PATTERN) or consumer_candidates.ANY
     within = function_names.Reach(pattern, account, region, stack)
@@ -268,6 +270,17 @@ def _role(clients: Clients, outputs: Mapping[str, str]) -> ReadinessCheck:
         return ReadinessCheck("role", CheckState.OK, f"{name} is there, and SageMaker may assume it")
     fix = f"let {SAGEMAKER} assume it: deploy the stack again"
     return ReadinessCheck("role", CheckState.BROKEN, f"{name} does not trust {SAGEMAKER}", fix)
+
+
+def _budget(parameters: Mapping[str, str]) -> ReadinessCheck:
+    """Return whether somebody is told when a month costs too much; that can be done without."""
+    usd = budget.amount(parameters)
+    if usd:
+        return ReadinessCheck("budget", CheckState.OK, budget.words(usd))
+    fix = f"for one: `sealift deploy --parameter {budget.PARAMETER}=100`"
+    return ReadinessCheck(
+        "budget", CheckState.UNKNOWN, "no budget alarm: nobody is told what a month costs", fix
+    )
 
 
 def _consumers(

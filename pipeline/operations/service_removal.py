@@ -55,6 +55,8 @@ class ServiceRemoval:
     """None where the stack is gone, and with it the place of the uploads."""
     archives: bool
     """Whether the uploads go too."""
+    paused: tuple[str, ...] = ()
+    """The endpoints of deployments that are paused, which nothing brings back then."""
     unseen: tuple[str, ...] = ()
 
     @property
@@ -78,10 +80,12 @@ def plan_removal(
     Raises:
         InvalidInput: a deployment of the service runs.
     """
-    refuse_while_deployed(service, _running(clients, stack))
+    refuse_while_deployed(service, running(clients, stack))
     scope = Scope(stack=stack, service=service, kinds=frozenset(teardown.GONE), users=False)
     account = account_scan.scan(clients, scope)
     made = teardown.ours(account)
+    paused = tuple(sorted(str(one.endpoint) for one in account.releases.get(service, ()) if one.is_paused))
+    waiting = [f"{name}: {account.named[name]}" for name in paused if name in account.named]
     uploads = None
     if bucket:
         place = Uploads(bucket, naming.uploads_of(service), change_sets.place(clients).account_id)
@@ -90,9 +94,10 @@ def plan_removal(
         service=service,
         stack=stack,
         made=made,
-        callers=tuple(teardown.callers(made, account.named)),
+        callers=(*teardown.callers(made, account.named), *waiting),
         uploads=uploads,
         archives=archives,
+        paused=paused,
         unseen=(
             *sorted({*account.unseen.values(), *account.unclear.values()}),
             *(f"{one.kind} {one.name}: {one.unreadable}" for one in account.made if one.unreadable),
@@ -141,7 +146,7 @@ def carry_out(
     Raises:
         InvalidInput: a deployment of the service has begun meanwhile.
     """
-    refuse_while_deployed(removal.service, _running(clients, removal.stack))
+    refuse_while_deployed(removal.service, running(clients, removal.stack))
     teardown.clear(
         clients,
         removal.made,
@@ -159,7 +164,8 @@ def carry_out(
         on_deleted(f"{uploads.versions} versions below s3://{uploads.bucket}/{uploads.prefix}")
 
 
-def _running(clients: Clients, stack: str) -> list[ExecutionSummary]:
+def running(clients: Clients, stack: str) -> list[ExecutionSummary]:
+    """Return the executions of a stack that run; none of one that is gone."""
     try:
         machines = executions.machines(clients.stepfunctions, stack)
     except InvalidInput:

@@ -23,7 +23,7 @@ from pipeline.operations.account_scan import Scope
 from pipeline.planning import alarms, consumer, set_apart
 from pipeline.rollout import alarms_api, release_store, releases
 from pipeline.sizing import hourly_costs, instance_types
-from pipeline.sizing.hourly_costs import Cost
+from pipeline.sizing.running_cost import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -136,6 +136,25 @@ class ParameterStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PausedDeployment:
+    """A deployment that was paused, and is not brought back yet."""
+
+    release: Release
+    cost: Cost | None
+    """What it costs an hour when it is brought back; None when its configuration could not be read."""
+
+    @property
+    def endpoint(self) -> str:
+        """The name that its endpoint had, and will have."""
+        return str(self.release.endpoint)
+
+    @property
+    def since(self) -> str:
+        """ISO 8601."""
+        return str(self.release.paused_at)
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """An execution that has not ended."""
 
@@ -159,6 +178,8 @@ class StatusFacts:
     """By service."""
     alarms: Mapping[str, tuple[AlarmState, ...]] = field(default_factory=dict)
     """By endpoint."""
+    paused: Mapping[str, Cost | None] = field(default_factory=dict)
+    """What each deployment that was paused costs an hour when it is brought back, by its configuration."""
     running: tuple[Running, ...] = ()
     unseen: tuple[str, ...] = ()
 
@@ -190,11 +211,20 @@ class Service:
     calls: tuple[ConsumerCall, ...]
     running: tuple[Running, ...]
     parameters: tuple[ParameterStatus, ...] = ()
+    to_resume: tuple[PausedDeployment, ...] = ()
+    """Those that were paused and not brought back since, the newest first; what of them runs already is among the
+    deployments too."""
+
+    @property
+    def paused(self) -> tuple[PausedDeployment, ...]:
+        """Those of which nothing runs."""
+        return tuple(one for one in self.to_resume if one.release.is_paused)
 
     @property
     def astray(self) -> tuple[ParameterStatus, ...]:
-        """The parameters that name another endpoint than one that serves."""
+        """The parameters that name another endpoint than one that serves, or is to serve again."""
         serving = {one.endpoint.name for one in self.deployments if one.role is Role.SERVES}
+        serving |= {one.endpoint for one in self.to_resume}
         return tuple(one for one in self.parameters if one.endpoint not in serving)
 
     @property
@@ -228,12 +258,13 @@ class Overview:
 # -- deciding
 
 
-def cost(services: Iterable[Service]) -> Cost | None:
-    """Return what all endpoints that run instances cost an hour; None when there is none of them."""
+def cost(services: Iterable[Service]) -> Cost:
+    """Return what all endpoints cost an hour while nobody calls them; those that cost nothing are not named."""
     found = [one.endpoint for service in services for one in service.deployments]
-    paid = [(one.name, one.cost) for one in found if one.cost is not None and one.cost.usd_per_hour != 0]
+    unread = Cost(None, "its configuration could not be read")
+    paid = [(one.name, one.cost or unread) for one in found if (one.cost or unread).usd_per_hour != 0]
     if not paid:
-        return None
+        return Cost(0.0)
     known = [each.usd_per_hour for _, each in paid if each.usd_per_hour is not None]
     total = round(sum(known), 6) if len(known) == len(paid) else None
     return Cost(total, "; ".join(f"{name}: {each.how}" for name, each in paid))
@@ -264,7 +295,9 @@ def _service(name: str, facts: StatusFacts) -> Service:
     deployments.sort(key=lambda one: one.since, reverse=True)
     deployments.sort(key=lambda one: one.role is not Role.SERVES)
     running = tuple(one for one in facts.running if one.entry.service == name)
-    return Service(name, tuple(deployments), calls, running, facts.parameters.get(name, ()))
+    paused = sorted((one for one in found if one.is_to_resume), key=lambda one: one.age, reverse=True)
+    to_resume = tuple(PausedDeployment(one, facts.paused.get(one.config)) for one in paused)
+    return Service(name, tuple(deployments), calls, running, facts.parameters.get(name, ()), to_resume)
 
 
 def summarize(
@@ -413,7 +446,15 @@ class _Reader:
             if made.kind is MadeKind.PARAMETER:
                 known = parameters.get(made.service, ())
                 parameters[made.service] = (*known, ParameterStatus(made.name, made.uses[0]))
-        facts = StatusFacts(endpoints, account.releases, archives, calls, parameters, running=running)
+        paused = {
+            one.config: self._when_resumed(one)
+            for each in account.releases.values()
+            for one in each
+            if one.is_to_resume
+        }
+        facts = StatusFacts(
+            endpoints, account.releases, archives, calls, parameters, paused=paused, running=running
+        )
         shown = [one for each in arrange(facts) for one in each.deployments]
         alarmed = self._seen("alarms", lambda: self._alarms([one.endpoint.name for one in shown])) or {}
         looked = {}
@@ -467,6 +508,12 @@ class _Reader:
         model = self._model(made.name, configured)
         apart = set_apart.describe(model, config, made.own_tags)
         return summarize(made, found, cost, next(chain(running, asked), None), apart)
+
+    def _when_resumed(self, release: Release) -> Cost | None:
+        """Return what a deployment that was paused costs when it is brought back."""
+        config = self._config(str(release.endpoint), {"EndpointConfigName": release.config})
+        configured: Sequence[Mapping[str, Any]] = config.get("ProductionVariants", ())
+        return hourly_costs.per_hour(configured, prices=self._prices) if configured else None
 
     def _config(self, name: str, found: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return an endpoint's configuration, where alone the types of its instances stand; empty when it is gone."""

@@ -82,6 +82,12 @@ class _Judge:
         self._busy = {service: execution for service, execution in running.items() if service}
         self._ways = {service: _ways(found) for service, found in facts.releases.items()}
         self._outdone = _outdone(facts)
+        self._paused = {
+            one.endpoint
+            for found in facts.releases.values()
+            for one in found
+            if one.is_paused and one.config in _staying(found)
+        }
         # A variable may hold a name, or a URL or a document with the name in it.
         by_parameter = {
             endpoint: f"parameter {one.name} names it"
@@ -202,6 +208,8 @@ class _Judge:
         if made.aliased:
             return "an alias sends calls to it"
         for name in made.uses:
+            if name in self._paused:
+                return f"endpoint {name} is paused"
             about = self._made.get(f"{MadeKind.ENDPOINT} {name}")
             there = name in self._facts.endpoints
             if there and (
@@ -298,15 +306,16 @@ def _staying(found: Iterable[Release]) -> dict[str, str]:
     The same ones that RetirePrevious keeps. As there, a deployment that was rolled back stays until the next good one.
     """
     ordered = sorted(found, key=lambda one: one.age, reverse=True)
-    good = [one for one in ordered if one.is_rollback_target]
+    good = [one for one in ordered if one.may_serve_again]
     if not good:
         return {
             one.config: "it was rolled back, and no good deployment has come since"
             for one in ordered
-            if one.withdrawn_at and one.status is not None
+            if one.withdrawn_at and (one.status is not None or one.is_paused)
         }
     newest, *earlier = good
-    stay = {newest.config: "it is the newest good deployment of its service"}
+    paused = f"it is paused: `sealift resume` brings it back, which was paused at {newest.paused_at}"
+    stay = {newest.config: paused if newest.is_paused else "it is the newest good deployment of its service"}
     if newest.keep_previous is None:
         doubt = "it is a good deployment, and how many its service keeps is not known"
         stay |= dict.fromkeys([one.config for one in earlier], doubt)
@@ -315,7 +324,8 @@ def _staying(found: Iterable[Release]) -> dict[str, str]:
             [one.config for one in earlier[: newest.keep_previous]], "it is a rollback target"
         )
     for one in ordered:
-        if one.withdrawn_at and not one.good and one.age > newest.age and one.status is not None:
+        there = one.status is not None or one.is_paused
+        if one.withdrawn_at and not one.good and one.age > newest.age and there:
             stay[one.config] = "it was rolled back; the next good deployment retires it"
     return stay
 
@@ -324,7 +334,7 @@ def _outdone(facts: Account) -> dict[str, datetime]:
     """Return since when what was good once has been outdone by the newest good deployment of its service, by key."""
     since: dict[str, datetime] = {}
     for found in facts.releases.values():
-        newest = max((one for one in found if one.is_rollback_target), key=lambda one: one.age, default=None)
+        newest = max((one for one in found if one.may_serve_again), key=lambda one: one.age, default=None)
         if newest is None or newest.deployed_at is None:
             continue
         for one in found:

@@ -239,13 +239,37 @@ def clear(
     deadline: float,
     clock: Callable[[], float],
 ) -> None:
-    """Delete what executions made: endpoints first, and what they use when they are gone.
+    """Delete what executions made: endpoints first, and what they use when they are gone."""
+    things = list(made)
+
+    def gone(one: Made) -> None:
+        metric_filters_api.delete(clients.logs, one.name)
+        alarms_api.delete(clients.cloudwatch, one.name)
+        on_deleted(f"endpoint {one.name} and its alarms")
+
+    endpoints = [one for one in things if one.kind is MadeKind.ENDPOINT]
+    clear_endpoints(clients, endpoints, on_gone=gone, sleep=sleep, deadline=deadline, clock=clock)
+    for one in things:
+        if one.kind is not MadeKind.ENDPOINT:
+            removal.delete(clients, one)
+            on_deleted(f"{one.kind} {one.name}")
+
+
+def clear_endpoints(
+    clients: Clients,
+    endpoints: Iterable[Made],
+    *,
+    on_gone: Callable[[Made], None],
+    sleep: Callable[[float], None],
+    deadline: float,
+    clock: Callable[[], float],
+) -> None:
+    """Delete endpoints, and return when they are gone.
 
     No waiter of botocore's: endpoints go at the same time, each is told when it has gone, and one that is being made is
     asked for again until AWS takes its deletion, whatever becomes of it.
     """
-    things = list(made)
-    going = [one for one in things if one.kind is MadeKind.ENDPOINT]
+    going = list(endpoints)
     asked: set[str] = set()
     while going:
         for one in going:
@@ -257,9 +281,7 @@ def clear(
             if service_errors.or_none(clients.sagemaker.describe_endpoint, EndpointName=one.name) is not None
         ]
         for one in [one for one in going if one not in left]:
-            metric_filters_api.delete(clients.logs, one.name)
-            alarms_api.delete(clients.cloudwatch, one.name)
-            on_deleted(f"endpoint {one.name} and its alarms")
+            on_gone(one)
         going = left
         if going and clock() > deadline:
             fix = "look at it in the SageMaker console, then run this again"
@@ -269,10 +291,6 @@ def clear(
             )
         if going:
             sleep(LOOK_S)
-    for one in things:
-        if one.kind is not MadeKind.ENDPOINT:
-            removal.delete(clients, one)
-            on_deleted(f"{one.kind} {one.name}")
 
 
 def _deleted(clients: Clients, endpoint: Made) -> bool:

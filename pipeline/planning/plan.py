@@ -220,6 +220,8 @@ def plan(facts: PlanFacts) -> Plan:
         quality=_gate(facts),
         log_form=log_form,
         keep_previous=kept(where, request.keep_previous, provisioned=request.provisioned_concurrency),
+        costs=sizes.costs(hosted.instances, request.provisioned_concurrency if where == SERVERLESS else None),
+        expires_after_h=request.expires_after_h,
         notes=tuple(
             payload.cut_all(
                 [

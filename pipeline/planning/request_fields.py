@@ -421,6 +421,11 @@ _TUNABLE: dict[str, Field] = {
         "earlier good deployments that stay, for an instant rollback; none on instances unless set",
         default=KEPT[SERVERLESS],
     ),
+    "expires_after_h": Field(
+        Number(0.25, 8760),
+        "hours after its success in which the deployment is taken down by itself, as after a demonstration; it stays "
+        "when absent",
+    ),
     "detailed_observability": Field(
         Boolean(),
         "on instances: whether SageMaker publishes what the container's /metrics and the host tell "

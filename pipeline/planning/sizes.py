@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import instance_pools, limits, naming
 from pipeline.hosting import INSTANCE
 from pipeline.planning import alarms, network, quotas
-from pipeline.sizing import instance_types
+from pipeline.sizing import instance_types, running_cost
 from pipeline.state_data.plan_types import Requests, adapts
 
 if TYPE_CHECKING:
@@ -102,6 +102,17 @@ def instance_variant(on: OnInstances) -> dict[str, Any]:
         "ModelDataDownloadTimeoutInSeconds": on.download_s,
         "ContainerStartupHealthCheckTimeoutInSeconds": on.startup_s,
     }
+
+
+def costs(on: OnInstances | None, provisioned: int | None = None) -> str:
+    """Return in words what an endpoint costs while nobody calls it.
+
+    Args:
+        on: the instances; None on serverless.
+        provisioned: serverless containers that are kept started, whose price by the hour is not listed.
+    """
+    serverless = None if provisioned else 0.0
+    return running_cost.Cost(on.usd_per_hour if on else serverless).now
 
 
 def requests(
@@ -227,6 +238,7 @@ def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
         made,
         names=names,
         instances=stepped,
+        costs=costs(stepped),
         steps=(*made.steps, down.step)[-MOST_STEPS:],
         requests=requests(
             made.requests.create_model, names, instance_variant(stepped), stepped, made.poll.deadline_s

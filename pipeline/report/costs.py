@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.limits import GB
-from pipeline.sizing.pricing import HOURS_A_MONTH
+from pipeline.sizing import running_cost
+from pipeline.sizing.running_cost import HOURS_A_MONTH
 
 if TYPE_CHECKING:
     from pipeline.report.transcript import Transcript
@@ -73,6 +74,7 @@ def reckon(
     archive_bytes: int | None,
     alarms: int,
     image: StoredImage | None = None,
+    usd_per_hour: float | None = None,
 ) -> Costs:
     """Return what it costs.
 
@@ -86,6 +88,7 @@ def reckon(
         archive_bytes: of the deployed archive.
         alarms: how many the endpoint has.
         image: the one in the stack's repository that the endpoint runs; None where it runs another.
+        usd_per_hour: of the endpoint's instances, all of them; None on serverless.
     """
     used: list[Price] = []
 
@@ -106,6 +109,9 @@ def reckon(
     elif memory_mb is not None:
         how = "serverless, without provisioned concurrency: nothing while nobody asks"
         idle.append(CostLine(ENDPOINT, 0.0, how))
+    if usd_per_hour is not None:
+        how = f"{running_cost.Cost(usd_per_hour).now}, of {HOURS_A_MONTH} hours"
+        idle.append(CostLine("the endpoint's instances", usd_per_hour * HOURS_A_MONTH, how))
     if archive_bytes is not None:
         idle.append(
             _times("its archive in S3", archive_bytes / GB, "GB", price("storage_gb_month"), digits=3)

@@ -150,6 +150,10 @@ class Document:
     set_apart: tuple[Fact, ...]
     """Of network, key and tags what is set."""
     costs: Costs
+    costs_now: str
+    """What its endpoint costs while nobody calls, as it was deployed; empty of one that does not serve."""
+    expires_at: str | None
+    """When it is taken down by itself."""
     unread: tuple[str, ...]
     """The parts that are missing because their data has another shape than this version knows."""
 
@@ -192,6 +196,7 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
     talk = part("the smoke test", lambda: transcript.read(results), None)
     alarms = part("the alarms", lambda: _alarms(results), _NONE)
     serverless = plan.get("hosting", SERVERLESS) == SERVERLESS
+    good = ran.status == "SUCCEEDED"
     return Document(
         name=arn.rpartition(":")[2],
         arn=arn,
@@ -224,10 +229,13 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
             transcript=talk,
             transitions=line.transitions,
             archive_bytes=None if plan.get("image") else _object(results, "assemble_archive").get("size"),
-            # Those of a deployment that was undone are gone with its endpoint.
-            alarms=len(alarms) if ran.status == "SUCCEEDED" else 0,
+            # Those of a deployment that was undone are gone with its endpoint, which costs nothing then.
+            alarms=len(alarms) if good else 0,
             image=part("the image's size", lambda: _stored_image(results, plan), None),
+            usd_per_hour=_object(plan, "instances").get("usd_per_hour") if good else None,
         ),
+        costs_now=str(plan.get("costs") or "") if good else "",
+        expires_at=_object(results, "retire_previous").get("expires_at") if good else None,
         unread=tuple(unread),
     )
 

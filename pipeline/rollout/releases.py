@@ -42,9 +42,32 @@ TAG_ENDPOINT: Final = "sealift:endpoint"
 TAG_KEEP: Final = "sealift:keep-previous"
 """How many good deployments before it stay as ways back."""
 
+TAG_PAUSED: Final = "sealift:paused-at"
+"""When its endpoint was taken away to be brought back by `sealift resume`; ISO 8601."""
+TAG_RESUMED: Final = "sealift:resumed-at"
+TAG_PAUSED_SCALING: Final = "sealift:paused-auto-scaling"
+"""How the endpoint scaled when it was paused (`kept_scaling`)."""
+TAG_EXPIRES: Final = "sealift:expires-at"
+"""When it is taken down by itself; ISO 8601, or `NEVER`, since a tag of an earlier life would stay otherwise."""
+NEVER: Final = "never"
+
 TAG_TAKEN: Final = "sealift:taken-from"
 """The endpoint of another service that a consumer was taken from."""
 
+OF_THE_RECORD: Final = frozenset(
+    {
+        TAG_DEPLOYED,
+        TAG_WITHDRAWN,
+        TAG_ENDPOINT,
+        TAG_KEEP,
+        TAG_TAKEN,
+        TAG_PAUSED,
+        TAG_RESUMED,
+        TAG_PAUSED_SCALING,
+        TAG_EXPIRES,
+    }
+)
+"""The tags that a configuration has as the deployment's record, and no endpoint."""
 MOST_TAGS: Final = 50
 """Tags of one resource."""
 
@@ -87,6 +110,10 @@ class Release:
     """How many good deployments before this one stay; None as long as it is not finished."""
     taken_from: str | None = None
     """The endpoint of another service that its consumer called before."""
+    paused_at: str | None = None
+    resumed_at: str | None = None
+    expires_at: str | None = None
+    """When it is taken down by itself; None: it stays."""
     others: tuple[str, ...] = ()
     """Its other configurations, of other sizes."""
 
@@ -106,9 +133,26 @@ class Release:
         return self.deployed_at is not None and (self.withdrawn_at or "") < self.deployed_at
 
     @property
+    def is_to_resume(self) -> bool:
+        """Whether it was paused, and not brought back since: whatever has come of its endpoint."""
+        if not self.paused_at or not self.endpoint or not (self.serves or self.status is None):
+            return False
+        return self.paused_at > max(self.deployed_at or "", self.resumed_at or "")
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing of it runs, and its configuration is kept to bring it back."""
+        return self.is_to_resume and self.status in {None, "Deleting"}
+
+    @property
     def is_rollback_target(self) -> bool:
         """Whether it can serve again: its endpoint is there, with its configuration or one that came after it."""
         return self.good and self.status in ALIVE
+
+    @property
+    def may_serve_again(self) -> bool:
+        """Whether it is a good deployment that runs, or one that was paused and can be brought back."""
+        return self.is_rollback_target or (self.good and self.is_paused)
 
 
 def choose(found: Iterable[Release], called: AbstractSet[str]) -> Release | None:
@@ -160,6 +204,9 @@ def read(
         consumers=_consumers(tags),
         scales=TAG_SCALING in tags,
         keep_previous=_number(tags.get(TAG_KEEP)),
+        paused_at=tags.get(TAG_PAUSED),
+        resumed_at=tags.get(TAG_RESUMED),
+        expires_at=None if tags.get(TAG_EXPIRES) == NEVER else tags.get(TAG_EXPIRES),
         taken_from=tags.get(TAG_TAKEN),
     )
 
@@ -178,7 +225,8 @@ def together(found: Iterable[Release]) -> tuple[Release, ...]:
 def _one_of(group: Sequence[Release]) -> Release:
     if len(group) == 1:
         return group[0]
-    now = max(group, key=lambda one: (one.serves, one.created, one.config))
+    # What was paused is brought back with the configuration that it had.
+    now = max(group, key=lambda one: (one.serves, one.paused_at or "", one.created, one.config))
     marked = max(group, key=lambda one: (one.deployed_at or "", one is now))
     where = now if now.endpoint else next((one for one in group if one.endpoint), now)
     return replace(
@@ -191,6 +239,8 @@ def _one_of(group: Sequence[Release]) -> Release:
         consumers=marked.consumers,
         keep_previous=marked.keep_previous,
         taken_from=marked.taken_from,
+        resumed_at=max((one.resumed_at for one in group if one.resumed_at), default=None),
+        expires_at=marked.expires_at,
         others=tuple(sorted(one.config for one in group if one is not now)),
     )
 
@@ -200,7 +250,9 @@ def marks(
     consumers: Sequence[Caller],
     now: str,
     keep: int,
+    *,
     taken_from: str | None = None,
+    expires_at: str | None = None,
 ) -> dict[str, str]:
     """Return the tags of a deployment that has turned out good."""
     return {
@@ -208,6 +260,7 @@ def marks(
         TAG_DEPLOYED: tag_value(now),
         TAG_ENDPOINT: endpoint,
         TAG_KEEP: str(keep),
+        TAG_EXPIRES: expires_at or NEVER,
         **consumer_tags(consumers),
     }
 
@@ -307,7 +360,7 @@ def retire(
     if mine is None:
         return Retirement()
     earlier = [one for one in ordered if one.deployed_at and one is not mine and one.age < mine.age]
-    kept = tuple([one for one in earlier if one.is_rollback_target][:keep])
+    kept = tuple([one for one in earlier if one.may_serve_again][:keep])
     going, spared = [], []
     for one in earlier:
         if one in kept:

@@ -6,29 +6,17 @@ here. Storage volumes, data and the calls of a serverless endpoint are not in it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline import instance_pools
 from pipeline.limits import GB
-from pipeline.sizing import instance_types, pricing
+from pipeline.sizing import instance_types, pricing, running_cost
+from pipeline.sizing.running_cost import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pipeline.sizing.instance_types import ListedPrice
-
-HOURS_A_MONTH = pricing.HOURS_A_MONTH
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What runs, and what it costs an hour."""
-
-    usd_per_hour: float | None
-    """0 for a serverless endpoint without provisioned concurrency; None when a price is not known."""
-    how: str
-    """The sum in words."""
 
 
 def per_hour(
@@ -81,8 +69,7 @@ def _instances(configured: Mapping[str, Any], details: Mapping[str, Any]) -> Map
 
 def price(instance_type: str, count: int, usd_per_hour: float) -> str:
     """Return in words what instances cost."""
-    total = count * usd_per_hour
-    return f"{count} x {instance_type}, ${total:g} an hour, ${total * HOURS_A_MONTH:,.0f} a month"
+    return f"{count} x {instance_type}, {running_cost.words(count * usd_per_hour)}"
 
 
 def image_a_month(stored_bytes: int) -> str:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 Confidence = Literal["sure", "likely", "not found"]
 """sure: read in AWS's own price list or page; likely: read where somebody else quotes them; not found: in neither."""
 
-HOURS_A_MONTH: Final = 730
-
 HOME: Final = "us-east-1"
 """The region whose price stands in for one that is not listed."""
 

@@ -21,7 +21,7 @@ from pipeline import package_files, wheels
 from pipeline.aws import resource_tags, service_errors, waiting
 from pipeline.errors import InvalidInput, Problem, RequestRejected
 from pipeline.settings import RESOURCE_TAGS
-from pipeline.stack import bundles, changes, code_bucket, template
+from pipeline.stack import budget, bundles, changes, code_bucket, template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -284,8 +284,10 @@ def stage(
     """
     found = ask(clients.cloudformation, name)
     kind = change_set_type(name, found)
-    before = [one["ParameterKey"] for one in (found or {}).get("Parameters", ())] if kind == "UPDATE" else []
+    known = (found or {}).get("Parameters", ()) if kind == "UPDATE" else ()
+    before = {one["ParameterKey"]: one.get("ParameterValue", "") for one in known}
     chosen = template.parameters(source, values, before)
+    source = budget.in_force(source, before, values)
     codes = bundles.packages(source, libraries(), level=level)
     here = place(clients)
     code_bucket.ensure(clients.s3, here.bucket)

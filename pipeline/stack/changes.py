@@ -24,6 +24,7 @@ class Verb(StrEnum):
 
 
 NOUNS: Final[Mapping[str, str]] = {
+    "AWS::Budgets::Budget": "budget",
     "AWS::CloudWatch::Alarm": "alarm",
     "AWS::CloudWatch::Dashboard": "dashboard",
     "AWS::ECR::Repository": "image repository",
@@ -38,6 +39,7 @@ NOUNS: Final[Mapping[str, str]] = {
     "AWS::S3::BucketPolicy": "bucket's policy",
     "AWS::SNS::Subscription": "subscription",
     "AWS::SNS::Topic": "topic",
+    "AWS::SNS::TopicPolicy": "topic's policy",
     "AWS::SQS::Queue": "queue",
     "AWS::SQS::QueuePolicy": "queue's policy",
     "AWS::StepFunctions::StateMachine": "state machine",

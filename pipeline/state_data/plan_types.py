@@ -237,4 +237,8 @@ class Plan:
     """Of a request's line in the containers' log; None where they write none."""
     keep_previous: int
     """Earlier good deployments of the service that are not retired."""
+    costs: str = ""
+    """What the endpoint costs while nobody calls, in words (`running_cost.Cost.now`)."""
+    expires_after_h: float | None = None
+    """Hours after its success in which it is taken down by itself; None: it stays."""
     notes: tuple[str, ...]

@@ -224,5 +224,7 @@ class Request:
     """Whether that key is the stack's own, which nobody named."""
     tags: dict[str, str] | None = unsaid(None)
     """Of somebody's own; None for none."""
+    expires_after_h: float | None = unsaid(None)
+    """Hours that a good deployment lives; None: it stays."""
     quality: RequestedGate | None = None
     """None: the consumers are switched without one. A request that an older release checked does not say."""

@@ -79,6 +79,8 @@ def show(removal: ServiceRemoval, screen: Screen) -> None:
     """Say what would go, and what would stay."""
     screen.say(f"service {removal.service}")
     show_made(removal.made, removal.callers, screen)
+    for name in removal.paused:
+        screen.item("  paused   ", f"endpoint {name}: nothing brings it back then")
     if removal.uploads:
         screen.item("  DELETE   " if removal.archives else "  keep     ", _held(removal.uploads))
     for why in removal.unseen:
@@ -105,6 +107,7 @@ def _concluded(
             "status": status,
             "made": [{"kind": str(one.kind), "name": one.name} for one in removal.made],
             "callers": list(removal.callers),
+            "paused": list(removal.paused),
             "deleted": list(deleted),
             "kept": {"place": f"{kept.bucket}/{kept.prefix}", "versions": kept.versions, "bytes": kept.bytes}
             if kept

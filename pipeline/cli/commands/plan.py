@@ -47,7 +47,7 @@ from pipeline.planning import plan as planned
 from pipeline.planning.container_choice import ContainerChoice
 from pipeline.planning.request_fields import DEPLOYMENT_JSON
 from pipeline.rollout import own_image, sidecars
-from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
+from pipeline.sizing import fit, images, instance_choice, instance_types, running_cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -170,6 +170,13 @@ class PlanShown:
         return self.request.service if self.request.strategy == IN_PLACE else self.name
 
     @property
+    def usd_per_hour(self) -> float | None:
+        """What it would cost while nobody calls; None of serverless containers that are kept started."""
+        if self.offers:
+            return round(self.request.instance_count * self.offers[0].usd_per_hour, 6)
+        return None if self.request.provisioned_concurrency else 0.0
+
+    @property
     def instances(self) -> dict[str, Any] | None:
         """What an instance endpoint would run on; None on serverless."""
         if not self.offers or self.needed is None:
@@ -177,7 +184,7 @@ class PlanShown:
         count = self.request.instance_count
         return {
             "count": count,
-            "usd_per_hour": round(count * self.offers[0].usd_per_hour, 6),
+            "usd_per_hour": self.usd_per_hour,
             "slots": self.needed.demand.n_parallel,
             "auto_scaling": json_codec.encode(self.request.auto_scaling),
             "offers": json_codec.encode(self.offers),
@@ -200,6 +207,8 @@ class PlanShown:
             if self.hosting == SERVERLESS
             else None,
             "instances": self.instances,
+            "usd_per_hour": self.usd_per_hour,
+            "expires_after_h": self.request.expires_after_h,
             "names": {"model": self.name, "endpoint_config": self.name, "endpoint": self.endpoint},
             "fit": self.needed.to_json() if self.needed else None,
             "arithmetic": self.choice.arithmetic if self.choice else None,
@@ -552,8 +561,7 @@ def _created(made: PlanShown, screen: Screen) -> None:
     in_place = f"model and endpoint configuration {made.name}; endpoint {made.endpoint}, or the one there is"
     _say(screen, "names", one if made.endpoint == made.name else in_place)
     if made.offers:
-        offer = made.offers[0]
-        _say(screen, "size", hourly_costs.price(offer.name, made.request.instance_count, offer.usd_per_hour))
+        _say(screen, "size", f"{made.request.instance_count} x {made.offers[0].name}")
     else:
         ordinary = quotas.target(limits.CONCURRENCY_QUOTA.value)
         concurrency = made.request.max_concurrency or f"{ordinary} on an ordinary account"
@@ -563,6 +571,9 @@ def _created(made: PlanShown, screen: Screen) -> None:
         _say(screen, "size", size)
     for word, text in made.set_apart:
         _say(screen, word, text)
+    _say(screen, "costs", running_cost.Cost(made.usd_per_hour).now)
+    if made.request.expires_after_h is not None:
+        _say(screen, "goes", f"by itself, {made.request.expires_after_h:g} h after its success")
 
 
 def _budgets(needed: fit.Fit, memory_mb: int | None, screen: Screen) -> None:

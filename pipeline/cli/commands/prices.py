@@ -17,7 +17,7 @@ from pipeline.aws.service_errors import translated
 from pipeline.cli.screen import Screen
 from pipeline.errors import InvalidInput, Problem
 from pipeline.operations import price_list
-from pipeline.sizing import hourly_costs, instance_types, live_prices
+from pipeline.sizing import instance_types, live_prices, running_cost
 from pipeline.sizing.live_prices import PriceFile
 from pipeline.stack import change_sets
 
@@ -144,7 +144,7 @@ def row(one: InstanceFacts, price: ListedPrice) -> tuple[str, ...]:
         f"{reads:g} GB/s",
         "volume" if one.disk_gb is None else f"{one.disk_gb:g} GB",
         f"{price.usd_per_hour:g}",
-        f"{price.usd_per_hour * hourly_costs.HOURS_A_MONTH:,.0f}",
+        f"{price.usd_per_hour * running_cost.HOURS_A_MONTH:,.0f}",
     )
 
 

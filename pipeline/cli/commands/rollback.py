@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from botocore.exceptions import ClientError
 
-from pipeline import json_codec, naming, settings
+from pipeline import naming, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli.screen import Screen
@@ -29,7 +29,7 @@ from pipeline.errors import (
     Problem,
     SealiftError,
 )
-from pipeline.operations import executions
+from pipeline.operations import executions, own_test
 from pipeline.planning import consumer, consumer_claims
 from pipeline.rollout import (
     consumer_switch,
@@ -38,8 +38,6 @@ from pipeline.rollout import (
     release_store,
     releases,
 )
-from pipeline.state_data.plan_types import PlannedSmokeTest
-from pipeline.state_data.request_types import Expectation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,8 +52,6 @@ sleep = time.sleep  # noqa: TID251 the command line is where time passes
 PATIENCE_S: Final = 240
 """A cold start takes 180 s at most, and an answer 60."""
 LOOK_S: Final = 1.0
-DEFAULT_TEST: Final = PlannedSmokeTest(prompts=("Hello.",), expect=Expectation(), max_tokens=32, timeout_s=60)
-"""For a deployment whose execution AWS does not know any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,7 @@ def rollback(arguments: RollbackOptions) -> int:
         way = _way(arguments.service, arguments.stack, clients)
         target = str(way.before.endpoint)
         screen.hint(f"asking {target} ...")
-        test, whose = _test(way.before, clients)
+        test, whose = own_test.of(clients, way.before)
         transcript = _patiently(
             lambda: smoke_test.ask(clients, target, test)["transcript"],
             ModelNotReady,
@@ -114,6 +110,7 @@ def rollback(arguments: RollbackOptions) -> int:
         "from": way.now.endpoint,
         "to": target,
         "uploaded_at": way.before.uploaded_at,
+        "expires_at": way.before.expires_at,
         "max_concurrency": held.concurrency if held and not held.on_instances else None,
         "smoke_test": {"by": whose, "transcript": transcript},
         "check_seconds": round(asked - begun, 3),
@@ -133,6 +130,8 @@ def rollback(arguments: RollbackOptions) -> int:
         screen.say(
             f"nobody    is switched by Sealift: whoever calls {way.now.endpoint} calls {target} by its name"
         )
+    if way.before.expires_at:
+        screen.say(f"goes      by itself at {way.before.expires_at}")
     screen.say(f"took      {asked - begun:.1f} s to look and ask, {switched - asked:.1f} s to switch")
     if held and not held.on_instances:
         screen.say(f"it has    {held.concurrency} concurrent invocations; {way.now.endpoint} keeps its own")
@@ -152,6 +151,7 @@ def _way(service: str, stack: str | None, clients: Clients) -> Way:
         seen = f"no deployment of {service!r}{whose}"
         fix = f"{_LOOK}{executions.slip(clients.stepfunctions, service, stack)}"
         _refuse(service, "NoDeployment", seen, "a service that was deployed", fix)
+    _refuse_paused(service, found)
     called = _called(found, clients)
     served = [releases.serving(found, endpoint) for _, endpoint in called]
     newest = max((one for one in found if one.is_rollback_target), key=lambda one: one.age, default=None)
@@ -170,8 +170,20 @@ def _way(service: str, stack: str | None, clients: Clients) -> Way:
     if before is None:
         seen = f"no good deployment before {now.endpoint!r} has an endpoint of its own in service"
         fix = "upload the earlier archive again; keep_previous says how many earlier deployments stay"
+        if any(one.is_paused and one.age < now.age for one in found):
+            fix = f"`sealift resume {service}` brings back the one before, which is paused"
         _refuse(service, "NoWayBack", seen, "one that can answer", _given_back(now, clients) or fix)
     return Way(tuple(who for who, _ in called), now, before)
+
+
+def _refuse_paused(service: str, found: Sequence[Release]) -> None:
+    """Refuse where nothing of the service runs because it was paused."""
+    paused = max((one for one in found if one.is_paused), key=lambda one: one.age, default=None)
+    if paused is None or any(one.is_rollback_target for one in found):
+        return
+    seen = f"{paused.endpoint!r} is paused since {paused.paused_at}"
+    fix = f"`sealift resume {service}`, then go back"
+    _refuse(service, "Paused", seen, "a deployment in service", fix)
 
 
 _LOOK: Final = "check the service's name, AWS_PROFILE and AWS_REGION"
@@ -235,16 +247,6 @@ def _value(who: Consumer, clients: Clients, *, alone: bool) -> str:
         if alone:
             raise
         return ""
-
-
-def _test(before: Release, clients: Clients) -> tuple[PlannedSmokeTest, str]:
-    """Return the smoke test that the deployment has passed, and whose it is."""
-    left = executions.output(clients.stepfunctions, before.execution)
-    try:
-        stored = left["plan_deployment"]["smoke_test"]
-        return json_codec.decode(PlannedSmokeTest, stored), "its own smoke test"
-    except (KeyError, ValueError):
-        return DEFAULT_TEST, "a plain question: its execution is not known any more"
 
 
 def _moved(who: Consumer, way: Way, clients: Clients) -> Moved:

@@ -24,7 +24,7 @@ from pipeline.operations.service_status import Role
 from pipeline.planning import alarms
 from pipeline.rollout import answer_speed, own_image
 from pipeline.rollout.answer_speed import SpeedComparison
-from pipeline.sizing import images
+from pipeline.sizing import images, running_cost
 from pipeline.stack import change_sets
 from pipeline.time_format import span
 
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 
     from pipeline.cli.options import StatusOptions
     from pipeline.client.ways_in import WaysIn
-    from pipeline.operations.service_status import AlarmState, DeploymentStatus, Service
+    from pipeline.operations.service_status import (
+        AlarmState,
+        DeploymentStatus,
+        PausedDeployment,
+        Service,
+    )
     from pipeline.planning.container_choice import OwnImage
 
 FULL = frozenset({Role.SERVES, Role.TRIED})
@@ -53,10 +58,9 @@ def status(arguments: StatusOptions) -> int:
     image = None if arguments.stack is None or arguments.only else _image(clients, arguments.stack)
     services, now = found.services, datetime.now(UTC)
     if arguments.json:
-        paid = service_status.cost(services)
         shown: dict[str, Any] = {
             "services": [document(one, now, speeds) for one in services],
-            "usd_per_hour": paid.usd_per_hour if paid else 0.0,
+            "usd_per_hour": service_status.cost(services).usd_per_hour,
             "image": image and {"tag": image.tag, "digest": image.digest, "repository": image.repository},
             "unseen": list(found.unseen),
         }
@@ -150,6 +154,8 @@ def lines(
             yield from _deployment(one, now)
             if tested := speeds.get(one.endpoint.name):
                 yield f"  {'':<11}speed {tested}"
+        for one_paused in service.to_resume:
+            yield from _paused(service.name, one_paused, now)
         for call in service.calls:
             whose = f" (of service {call.other})" if call.other else ""
             came = (call.endpoint and call.endpoint + whose) or (
@@ -163,26 +169,39 @@ def lines(
             since = f" for {span((now - running.since).total_seconds())}" if running.since else ""
             where = f"in {running.state}{since}, " if running.state else ""
             yield f"  {'running':<11}{running.entry.name}: {where}begun {begun} ago"
-        if not service.deployments and not service.running:
+        if not service.deployments and not service.running and not service.to_resume:
             yield "  no endpoint is left; `sealift history` lists its deployments"
-    paid = service_status.cost(services)
-    if paid is not None:
-        how_much = "unknown in all" if paid.usd_per_hour is None else f"${paid.usd_per_hour:g} an hour"
-        yield f"costs now  {how_much}, called or not: {paid.how}"
+    if any(one.deployments or one.to_resume for one in services):
+        yield f"costs now  {service_status.cost(services).now}"
+
+
+def _paused(service: str, one: PausedDeployment, now: datetime) -> Iterator[str]:
+    if not one.release.is_paused:
+        yield f"  {'resuming':<11}{one.endpoint}: `sealift resume {service}` finishes it"
+        return
+    age = span((now - datetime.fromisoformat(one.since)).total_seconds())
+    costs = running_cost.words(one.cost.usd_per_hour if one.cost else None)
+    yield f"  {'paused':<11}{one.endpoint}: for {age}; `sealift resume {service}` brings it back, at {costs}"
 
 
 def _deployment(one: DeploymentStatus, now: datetime) -> Iterator[str]:
     endpoint, release = one.endpoint, one.release
     sizes = f", {endpoint.memory_mb} MB, {endpoint.max_concurrency} concurrent" if endpoint.memory_mb else ""
     if endpoint.cost is not None and endpoint.cost.usd_per_hour != 0:
-        sizes = f", {endpoint.cost.how} an hour"
+        sizes = f", {endpoint.cost.how}"
     age = span((now - datetime.fromisoformat(one.since)).total_seconds())
     verb = "deployed" if release and release.deployed_at else "made"
     yield f"  {one.role.value:<11}{endpoint.name}: {endpoint.status}{sizes}, {verb} {age} ago"
     if endpoint.failure:
         yield f"  {'':<11}failed: {endpoint.failure}"
-    if one.role not in FULL:
-        return
+    if release and release.expires_at and not release.is_to_resume:
+        yield f"  {'':<11}{goes(release.expires_at, now)}"
+    if one.role in FULL:
+        yield from _in_full(one, now)
+
+
+def _in_full(one: DeploymentStatus, now: datetime) -> Iterator[str]:
+    endpoint, release = one.endpoint, one.release
     if one.archive:
         version = f", version {one.archive.version[:8]}" if one.archive.version else ""
         size = f"{one.archive.size / MiB:,.1f} MiB" if one.archive.size is not None else one.archive.unread
@@ -207,6 +226,15 @@ def _alarms(found: Sequence[AlarmState]) -> Iterator[str]:
     for alarm in found:
         if alarm.state == alarms.ALARM:
             yield f"  {'':<11}ALARM {alarm.name}: {alarm.reason or 'no reason told'}"
+
+
+def goes(expires_at: str, now: datetime) -> str:
+    """Return in words when a deployment is taken down by itself."""
+    left = (datetime.fromisoformat(expires_at) - now).total_seconds()
+    when = (
+        f"in {span(left)}, at {expires_at}" if left > 0 else f"with the next look, since {expires_at} is over"
+    )
+    return f"goes by itself {when}"
 
 
 def document(
@@ -239,6 +267,7 @@ def document(
                 "execution": one.release.execution if one.release else one.endpoint.execution,
                 "uploaded_at": (one.release.uploaded_at or None) if one.release else None,
                 "deployed_at": one.release.deployed_at if one.release else None,
+                "expires_at": one.release.expires_at if one.release else None,
                 "age_s": round((now - datetime.fromisoformat(one.since)).total_seconds()),
                 "archive": {
                     "place": one.archive.place,
@@ -253,6 +282,15 @@ def document(
                 ],
             }
             for one in service.deployments
+        ],
+        "paused": [
+            {
+                "endpoint_name": one.endpoint,
+                "endpoint_config_name": one.release.config,
+                "paused_at": one.since,
+                "usd_per_hour_resumed": one.cost.usd_per_hour if one.cost else None,
+            }
+            for one in service.paused
         ],
         "consumers": [
             {

@@ -285,3 +285,12 @@ def test_a_consumer_that_the_stack_could_not_switch_is_found_beforehand(
 
     assert [check.fix for check in checks] == ([fix] if fix else [])
     assert all(check.state is CheckState.BROKEN and str(told) in check.found for check in checks)
+
+
+def test_a_budget_is_told_and_can_be_done_without() -> None:
+    """By the stack's parameter; where there is none, with how to have one."""
+    none, there = doctor._budget({}), doctor._budget({"BudgetUsdPerMonth": "50"})
+
+    assert (none.state, there.state) == (CheckState.UNKNOWN, CheckState.OK)
+    assert "--parameter BudgetUsdPerMonth=" in none.fix
+    assert "$50 a month" in there.found

@@ -180,13 +180,14 @@ class Account:
             ssm=consumer.clients.ssm,
         )
 
-    def retire(self, own: str, keep: int = 1) -> dict[str, Any]:
+    def retire(self, own: str, keep: int = 1, **more: Any) -> dict[str, Any]:
         """Run the task until it has nothing to wait for."""
         plan = a_plan(
             execution=self.sagemaker.tags[f"arn:config/{own}"]["sealift:execution"],
             names={"endpoint": own, "endpoint_config": own, "model": own},
             consumers=[a_consumer()],
             keep_previous=keep,
+            **more,
         )
         for _ in range(5):
             try:
@@ -211,6 +212,27 @@ def test_the_deployment_is_marked_as_good(account: Account) -> None:
     assert tags["sealift:deployed-at"] == NOW
     assert tags["sealift:endpoint"] == own
     assert tags["sealift:consumer"] == "assistant ENDPOINT_NAME"
+
+
+@pytest.mark.parametrize(
+    ("hours", "at"),
+    [
+        pytest.param(None, None, id="for good"),
+        pytest.param(8, "2026-01-02T12:00:00.000Z", id="hours"),
+        pytest.param(0.25, "2026-01-02T04:15:00.000Z", id="a quarter of one"),
+    ],
+)
+def test_the_record_says_when_the_deployment_goes(
+    account: Account, hours: float | None, at: str | None
+) -> None:
+    """From its success on; the output and the notification say it too."""
+    own = account.sagemaker.deploy(3, good=False)
+
+    result = account.retire(own, expires_after_h=hours)
+
+    assert result["expires_at"] == at
+    assert account.sagemaker.tags[f"arn:config/{own}"]["sealift:expires-at"] == (at or "never")
+    assert (f"taken down by itself at {at}" in result["told"]) is (at is not None)
 
 
 def test_what_goes_goes_whole(account: Account) -> None:

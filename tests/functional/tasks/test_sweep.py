@@ -623,3 +623,96 @@ def test_what_a_notification_says_is_plain(world: World) -> None:
     assert "no DeleteEndpointa\\x1b" in told
     assert unfit(told) == set()
     assert len(told.split("\n")) == 3
+
+
+# ------------------------------------------------------------------------- for a time
+
+
+def look(world: World, now: datetime = NOW) -> list[tuple[str, str]]:
+    """Run the task as its frequent schedule does; return what became of what has expired, and why."""
+    result = world.sweep(only="expired", now=now.isoformat())
+    assert result["found"] == []
+    return [(one["outcome"], one["reason"]) for one in result["expired"]]
+
+
+@pytest.fixture
+def expiring(world: World) -> World:
+    """What serves is over in a moment, and a parameter names it."""
+    world.sagemaker.tags[f"arn:config/{SERVING}"]["sealift:expires-at"] = NOW.isoformat()
+    world.parameters.named["/sealift/sealift/harbour/endpoint"] = SERVING
+    world.cloudwatch.describe_alarms = lambda **_: {"MetricAlarms": []}  # type: ignore[method-assign]
+    return world
+
+
+def test_what_has_expired_goes_in_two_looks(expiring: World) -> None:
+    """Endpoint and parameter, with a word to the topic; then model and configuration. A leftover stays."""
+    expiring.scaling.scale(SERVING)
+
+    assert look(expiring, NOW - timedelta(seconds=1)) == []
+    assert look(expiring) == [("taken down", "")]
+    assert expiring.sagemaker.deleted == [f"target {SERVING}", f"endpoint {SERVING}"]
+    assert expiring.parameters.named == {}
+    (told,) = expiring.published
+    assert f"endpoint {SERVING} was taken down" in told
+    assert "ENDPOINT_NAME of" in told
+    # The fake's list lets it be gone.
+    expiring.sagemaker.endpoints.pop(SERVING)
+    assert look(expiring) == [("gone", "")]
+    assert expiring.names() == {kind: {LEFT} for kind in expiring.names()}
+    assert look(expiring) == []
+    assert len(expiring.published) == 1
+
+
+@pytest.mark.parametrize("status", ["Creating", "Updating", "Deleting"])
+def test_what_cannot_be_deleted_now_waits(expiring: World, status: str) -> None:
+    """And nothing of it is touched meanwhile; nobody is told."""
+    expiring.sagemaker.endpoints[SERVING]["EndpointStatus"] = status
+    expiring.sagemaker.list_endpoints = lambda **_: {  # type: ignore[method-assign]
+        "Endpoints": list(expiring.sagemaker.endpoints.values())
+    }
+
+    ((outcome, why),) = look(expiring)
+
+    assert outcome == "waiting"
+    assert "endpoint is" in why
+    assert expiring.parameters.named
+    assert expiring.published == []
+
+
+def test_a_service_that_is_being_deployed_waits(expiring: World) -> None:
+    """Its new deployment may be about to retire what has expired, or to go back to it."""
+    body = '{"archive": {"bucket": "b", "key": "models/harbour/model.tar.gz"}, "service": "harbour"}'
+    expiring.executions.running[f"{EXECUTION}harbour-9"] = body
+
+    assert look(expiring) == []
+    assert expiring.names()["endpoints"] == {LEFT, SERVING}
+
+
+def test_what_is_not_seen_is_not_taken_for_gone(expiring: World) -> None:
+    """Without the list of endpoints nothing is done, and that is told."""
+    expiring.sagemaker.denied.add("ListEndpoints")
+
+    result = expiring.sweep(only="expired")
+
+    assert result["expired"] == []
+    assert "no ListEndpoints" in result["unseen"][0]
+    assert expiring.names()["configs"] == {LEFT, SERVING}
+
+
+def test_a_denied_deletion_is_told_in_the_result(expiring: World) -> None:
+    """The next look tries again."""
+    expiring.sagemaker.denied.add("DeleteEndpoint")
+
+    ((outcome, why),) = look(expiring)
+
+    assert outcome == "failed"
+    assert "no DeleteEndpoint" in why
+    assert expiring.published == []
+
+
+def test_the_daily_run_takes_down_what_has_expired_too(expiring: World) -> None:
+    """Whatever it may delete of what is left over."""
+    result = expiring.sweep(delete="false")
+
+    assert [one["outcome"] for one in result["expired"]] == ["taken down"]
+    assert expiring.sagemaker.deleted == [f"endpoint {SERVING}"]

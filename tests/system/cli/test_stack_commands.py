@@ -142,6 +142,20 @@ def test_a_parameter_is_changed_and_then_kept(person: Person) -> None:
     assert (str(values["SweepGraceHours"]), values["ConsumerFunctionName"]) == ("48", "sealift-consumer")
 
 
+def test_a_budget_is_made_kept_and_taken_back(person: Person) -> None:
+    """With the topic's policy, by one parameter; a later deployment that says nothing of it changes nothing."""
+
+    def changed(*words: str) -> dict[str, str]:
+        status, document = person.document("deploy", "--yes", *words)
+        assert status == 0
+        return {one["resource"]: one["change"] for one in document["changes"]}
+
+    made = {"Budget": "add", "NotificationsPolicy": "add"}
+    assert changed("--parameter", "BudgetUsdPerMonth=50") == made
+    assert changed() == {}
+    assert changed("--parameter", "BudgetUsdPerMonth=0") == dict.fromkeys(made, "remove")
+
+
 def test_roles_of_endpoints_are_named_and_taken_back(person: Person) -> None:
     """The workflow knows those that may be asked for, and the one task that hands a role on may hand them on."""
     roles = "arn:aws:iam::123456789012:role/a,arn:aws:iam::123456789012:role/b"

@@ -54,6 +54,7 @@ def test_two_uploads_leave_two_deployments_and_three_leave_two(
         "retired": [endpoint_of(first)],
         "kept": [endpoint_of(second)],
         "not_retired": [],
+        "expires_at": None,
         "told": f"retired {endpoint_of(first)}; kept {endpoint_of(second)} as a rollback target",
     }
     left = sorted([endpoint_of(second), endpoint_of(third)])

@@ -14,7 +14,7 @@ from pipeline.bench.sweep import Sweep
 from pipeline.bench.targets import LoadTarget
 from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.sizing import pricing
-from pipeline.sizing.hourly_costs import Cost
+from pipeline.sizing.running_cost import Cost
 
 SERVERLESS = LoadTarget(
     ServiceEndpoint("demo", "demo-1", streams=False),

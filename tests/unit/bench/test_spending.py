@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.bench import figures, spending, sweep
 from pipeline.bench.sweep import Sweep
-from pipeline.sizing.hourly_costs import Cost
+from pipeline.sizing.running_cost import Cost
 from tests.unit.bench.measured import INSTANCE, PRICE, SERVERLESS, VECTORS, WANTED, WHOLE, a_round
 
 

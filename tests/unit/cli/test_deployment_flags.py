@@ -30,6 +30,7 @@ SAID: list[tuple[list[str], dict[str, Any]]] = [
     (["--container", "custom"], {"container": "custom"}),
     (["--artifact", "image"], {"artifact": "image"}),
     (["--n-ctx", "512"], {"inference": {"n_ctx": 512}}),
+    (["--expires-after-h", "8"], {"expires_after_h": 8}),
 ]
 
 

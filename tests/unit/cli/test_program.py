@@ -30,6 +30,8 @@ NEEDED = {
     "push": ["a", "--service", "s"],
     "watch": ["s"],
     "rollback": ["s"],
+    "pause": ["s"],
+    "resume": ["s"],
     "ask": ["s"],
     "chat": ["s"],
     "connect": ["s"],
@@ -50,7 +52,7 @@ def test_every_command_that_there_was_is_there() -> None:
     """Their names are public."""
     names = (
         "pack check plan deploy destroy push start watch status history logs rollback sweep report doctor settings "
-        "ask bench chat connect proxy delete eval init ls token completion local image prices"
+        "pause resume ask bench chat connect proxy delete eval init ls token completion local image prices"
     )
     assert sorted(program.program().commands) == sorted(names.split())
     assert {path[-1] for path in VERBS if path[0] == "local"} == {"run", "up"}

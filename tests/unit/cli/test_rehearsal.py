@@ -116,7 +116,7 @@ def test_each_change_is_a_line() -> None:
     assert said["keep"] == ["demo-3, to roll back to"]
     assert said["retire"] == ["demo-2"]
     assert said["stays"] == ["demo-1: X of f names it"]
-    assert said["cost"] == ["$0 an hour while nobody calls; with storage and alarms $0.50 a month"]
+    assert said["cost"] == ["nothing while nobody calls; with storage and alarms $0.50 a month"]
     assert "deploy" not in said
 
 

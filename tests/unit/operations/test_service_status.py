@@ -22,7 +22,7 @@ from pipeline.operations.service_status import (
 )
 from pipeline.rollout.answer_speed import AnswerSpeed, SpeedComparison
 from pipeline.rollout.releases import Consumer, Release
-from pipeline.sizing.hourly_costs import Cost
+from pipeline.sizing.running_cost import Cost
 from pipeline.time_format import span
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -36,10 +36,13 @@ IMAGE = EndpointImage(
 )
 
 
+FREE = Cost(0.0, "serverless, nothing while nobody calls")
+
+
 def endpoint(name: str, state: str = "InService") -> EndpointSummary:
     """Return an endpoint of the service `harbour`."""
     return EndpointSummary(
-        name, state, name, "harbour", f"{MACHINE}:{name}", NOW - timedelta(hours=3), 1024, 10
+        name, state, name, "harbour", f"{MACHINE}:{name}", NOW - timedelta(hours=3), 1024, 10, cost=FREE
     )
 
 
@@ -168,6 +171,7 @@ def test_a_service_is_told_in_full() -> None:
         "  previous   harbour-1: InService, 1024 MB, 10 concurrent, deployed 2 h ago",
         "  called by  ENDPOINT_NAME of assistant:live -> harbour-2",
         "  called by  ENDPOINT_NAME of assistant -> could not be read: not authorised",
+        "costs now  nothing while nobody calls",
     ]
     assert not services[0].well
     document = status.document(services[0], NOW)
@@ -241,8 +245,15 @@ def test_what_costs_money_is_told_with_its_sum() -> None:
     told = "\n".join(status.lines(services, NOW))
 
     assert service_status.cost(services) == Cost(0.302, "harbour-1: 1 x ml.r5.xlarge at $0.302")
-    assert "costs now  $0.302 an hour, called or not: harbour-1: 1 x ml.r5.xlarge at $0.302" in told
-    assert service_status.cost(service_status.arrange(StatusFacts(endpoints=(free,)))) is None
+    assert (
+        "costs now  $0.302 an hour, $220 a month, called or not: harbour-1: 1 x ml.r5.xlarge at $0.302"
+        in told
+    )
+    nothing = service_status.cost(service_status.arrange(StatusFacts(endpoints=(free,))))
+    assert nothing == Cost(0.0)
+    assert nothing.now == "nothing while nobody calls"
+    unread = service_status.cost(service_status.arrange(StatusFacts(endpoints=(replace(paid, cost=None),))))
+    assert (unread.usd_per_hour, unread.how) == (None, "harbour-1: its configuration could not be read")
 
 
 def test_a_sum_with_an_unknown_price_is_unknown() -> None:
@@ -271,8 +282,10 @@ def test_the_callers_are_those_of_the_deployment_that_was_finished_last() -> Non
     assert service_status.callers(()) == ()
 
 
-FREE = Cost(0.0, "serverless, nothing while nobody calls")
 PAID = Cost(0.23, "2 x ml.m5.large at $0.115")
+
+
+PAUSED = replace(OLD, status=None, serves=False, paused_at="2026-01-02T11:30:00.000Z")
 
 
 @pytest.mark.parametrize(
@@ -280,7 +293,7 @@ PAID = Cost(0.23, "2 x ml.m5.large at $0.115")
     [
         pytest.param(
             StatusFacts((replace(endpoint("harbour-1"), cost=FREE),), {"harbour": (OLD,)}),
-            ("harbour", "harbour-1", "InService", "1024 MB x 10", "calls alone", "2 h"),
+            ("harbour", "harbour-1", "InService", "1024 MB x 10", "nothing while nobody calls", "2 h"),
             id="serverless",
         ),
         pytest.param(
@@ -294,14 +307,21 @@ PAID = Cost(0.23, "2 x ml.m5.large at $0.115")
                 "harbour-1",
                 "InService, being deployed",
                 "2 x ml.m5.large",
-                "$0.23 an hour",
+                "$0.23 an hour, $168 a month",
                 "2 h",
             ),
             id="instances, and another deployment under way",
         ),
         pytest.param(
-            StatusFacts((endpoint("harbour-1", "Failed"),), {"harbour": (OLD,)}),
-            ("harbour", "harbour-1", "Failed, see status", "1024 MB x 10", "unknown", "2 h"),
+            StatusFacts((replace(endpoint("harbour-1", "Failed"), cost=None),), {"harbour": (OLD,)}),
+            (
+                "harbour",
+                "harbour-1",
+                "Failed, see status",
+                "1024 MB x 10",
+                "a price that is not known",
+                "2 h",
+            ),
             id="failed, and its configuration could not be read",
         ),
         pytest.param(
@@ -313,6 +333,25 @@ PAID = Cost(0.23, "2 x ml.m5.large at $0.115")
             StatusFacts(releases={"harbour": (replace(OLD, endpoint=None, status=None),)}),
             ("harbour", "-", "nothing serves", "-", "-", "-"),
             id="nothing is left",
+        ),
+        pytest.param(
+            StatusFacts(releases={"harbour": (PAUSED,)}, paused={"harbour-1": PAID}),
+            ("harbour", "harbour-1", "paused", "2 x ml.m5.large", "nothing while nobody calls", "30 min"),
+            id="paused",
+        ),
+        pytest.param(
+            StatusFacts(
+                (endpoint("harbour-1"),), {"harbour": (replace(OLD, expires_at="2026-01-02T13:00:00.000Z"),)}
+            ),
+            (
+                "harbour",
+                "harbour-1",
+                "InService, goes at 2026-01-02T13:00Z",
+                "1024 MB x 10",
+                "nothing while nobody calls",
+                "2 h",
+            ),
+            id="for a time",
         ),
     ],
 )
@@ -330,3 +369,43 @@ def test_the_lines_are_a_table() -> None:
         "aaa  b",
         "             c",
     ]
+
+
+def test_what_is_paused_is_told_with_the_way_back() -> None:
+    """And what it costs then; its parameter names it rightly, and the service is well."""
+    named = service_status.ParameterStatus("/sealift/sealift/harbour/endpoint", "harbour-1")
+    facts = StatusFacts(
+        releases={"harbour": (PAUSED,)}, paused={"harbour-1": PAID}, parameters={"harbour": (named,)}
+    )
+    (service,) = service_status.arrange(facts)
+
+    assert list(status.lines([service], NOW)) == [
+        "harbour",
+        "  paused     harbour-1: for 30 min; `sealift resume harbour` brings it back, at $0.23 an hour, $168 a month",
+        "costs now  nothing while nobody calls",
+    ]
+    assert (service.well, service.astray) == (True, ())
+    (shown,) = status.document(service, NOW)["paused"]
+    assert (shown["endpoint_name"], shown["usd_per_hour_resumed"]) == ("harbour-1", 0.23)
+
+
+def test_what_comes_back_and_what_goes_is_told_with_its_endpoint() -> None:
+    """A resume that was cut short has its end named; a life, how long it still is."""
+    (back,) = service_status.arrange(
+        StatusFacts(
+            (endpoint("harbour-1", "Creating"),),
+            {"harbour": (replace(PAUSED, status="Creating", serves=True),)},
+        )
+    )
+    (short,) = service_status.arrange(
+        StatusFacts(
+            (endpoint("harbour-1"),), {"harbour": (replace(OLD, expires_at="2026-01-02T13:00:00.000Z"),)}
+        )
+    )
+
+    assert "  resuming   harbour-1: `sealift resume harbour` finishes it" in status.lines([back], NOW)
+    assert back.paused == ()
+    goes = "             goes by itself in 1 h, at 2026-01-02T13:00:00.000Z"
+    assert goes in status.lines([short], NOW)
+    late = list(status.lines([short], NOW + timedelta(hours=2)))
+    assert any("with the next look, since 2026-01-02T13:00:00.000Z is over" in line for line in late)

@@ -434,3 +434,56 @@ def test_a_service_that_is_asked_for_is_all_that_is_judged() -> None:
 def test_a_time_of_a_tag_has_a_zone(told: str) -> None:
     """What is no time is long ago."""
     assert sweep.moment(told).tzinfo is not None
+
+
+# ---------------------------------------------------------------------------- paused
+
+
+def paused(number: int, *, named: bool = False) -> Account:
+    """Return the facts of a deployment that was paused: configuration, model, alarm, and maybe a parameter."""
+    found = deployment(number, good=True, status=None, serves=False, paused_at="2026-01-09T00:00:00.000Z")
+    name = f"harbour-{number}"
+    about = [
+        Made(
+            MadeKind.ALARM,
+            f"sealift-{name}-5xx",
+            LONG_AGO,
+            service="harbour",
+            execution=f"arn:{number}",
+            uses=(name,),
+        ),
+        Made(
+            MadeKind.PARAMETER, "/sealift/sealift/harbour/endpoint", LONG_AGO, service="harbour", uses=(name,)
+        ),
+    ]
+    made = tuple(one for one in found.made if one.kind is not MadeKind.ENDPOINT)
+    return replace(found, made=(*made, *about[: 1 + named]), endpoints={})
+
+
+def test_what_is_paused_stays_with_all_that_brings_it_back() -> None:
+    """However long ago that was: alarms and the parameter too, which have no endpoint to be about."""
+    found = judged(paused(1))
+    named = judged(paused(1, named=True))
+
+    assert going(paused(1)) == going(paused(1, named=True)) == set()
+    assert "sealift resume" in found["endpoint configuration harbour-1"].reason
+    assert "paused" in found["alarm sealift-harbour-1-5xx"].reason
+    assert "paused" in named["parameter /sealift/sealift/harbour/endpoint"].reason
+
+
+def test_what_is_paused_and_was_outdone_goes_as_if_it_ran() -> None:
+    """By the number that its service keeps."""
+    kept = together(paused(1), deployment(2, good=True, keep=1))
+    outdone = together(paused(1), deployment(2, good=True, keep=0))
+
+    assert going(kept) == set()
+    assert {"harbour-1", "sealift-harbour-1-5xx"} <= going(outdone)
+
+
+def test_what_was_deleted_by_hand_is_not_paused() -> None:
+    """A mark alone keeps nothing that was resumed since."""
+    facts = paused(1)
+    (one,) = facts.releases["harbour"]
+    resumed = replace(one, resumed_at="2026-01-09T01:00:00.000Z")
+
+    assert "sealift-harbour-1-5xx" in going(replace(facts, releases={"harbour": (resumed,)}))

@@ -363,3 +363,77 @@ def test_a_deployment_of_several_sizes_goes_as_a_whole() -> None:
     assert spared.spared[0][1] == "another endpoint has it"
     mine = releases.retire([*old, release(0)], own=sizes[0], keep=0)
     assert names(mine.going) == ["harbour-0"]
+
+
+# ---------------------------------------------------------------- paused, and for a time
+
+
+def gone(number: int, **changed: Any) -> Release:
+    """Return a good deployment that was paused."""
+    return release(
+        number, **{"status": None, "serves": False, "paused_at": "2026-01-02T04:00:00.000Z", **changed}
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "to_resume", "paused"),
+    [
+        pytest.param({}, True, True, id="paused"),
+        pytest.param({"status": "Deleting", "serves": True}, True, True, id="its endpoint goes"),
+        pytest.param({"status": "Creating", "serves": True}, True, False, id="its endpoint comes"),
+        pytest.param({"status": "InService", "serves": True}, True, False, id="not finished"),
+        pytest.param({"status": "InService", "serves": False}, False, False, id="another has its endpoint"),
+        pytest.param(
+            {"resumed_at": "2026-01-02T05:00:00.000Z"}, False, False, id="resumed, and deleted since"
+        ),
+        pytest.param({"resumed_at": "2026-01-02T03:30:00.000Z"}, True, True, id="resumed, and paused again"),
+        pytest.param({"deployed_at": "2026-01-02T05:00:00.000Z"}, False, False, id="deployed again since"),
+        pytest.param({"endpoint": None}, False, False, id="nobody knows its name"),
+        pytest.param({"paused_at": None}, False, False, id="deleted by hand"),
+    ],
+)
+def test_the_last_thing_that_was_said_counts(changed: dict[str, Any], to_resume: bool, paused: bool) -> None:
+    """And whether there is an endpoint that could have been brought back."""
+    one = gone(1, **changed)
+
+    assert (one.is_to_resume, one.is_paused) == (to_resume, paused)
+
+
+def test_what_is_paused_may_serve_again_unless_it_was_rolled_back() -> None:
+    """So it is kept and retired as if it ran; but nobody goes back to it as it is."""
+    withdrawn = gone(1, withdrawn_at="2026-01-02T03:30:00.000Z")
+
+    assert gone(1).may_serve_again
+    assert not gone(1).is_rollback_target
+    assert not withdrawn.may_serve_again
+    assert not release(1, status=None).may_serve_again
+    assert release(1).may_serve_again
+    kept = releases.retire([gone(1), release(2)], own="harbour-2", keep=1)
+    retired = releases.retire([gone(1), release(2)], own="harbour-2", keep=0)
+    assert (names(kept.kept), names(kept.going)) == (["harbour-1"], [])
+    assert (names(retired.kept), names(retired.going)) == ([], ["harbour-1"])
+
+
+def test_of_several_configurations_the_one_that_was_paused_comes_back() -> None:
+    """Whatever its size; the others go with it one day."""
+    sizes = ["harbour-4e0ca7a42f18-1024-5", "harbour-4e0ca7a42f18"]
+    first, second = (
+        gone(n, config=config, endpoint="harbour-4e0ca7a42f18") for n, config in enumerate(sizes)
+    )
+    (one,) = releases.together([first, replace(second, paused_at=None)])
+
+    assert (one.config, one.others) == (sizes[0], (sizes[1],))
+    assert one.is_paused
+
+
+@pytest.mark.parametrize("at", [None, "2026-01-02T11:05:00.000Z"])
+def test_a_new_life_takes_the_place_of_the_one_before(at: str | None) -> None:
+    """Also one without an end: the tag of the one before would stay otherwise."""
+    before = releases.marks(
+        "harbour-0", [], "2026-01-01T03:05:00.000Z", 2, expires_at="2026-01-01T11:05:00.000Z"
+    )
+    now = releases.marks("harbour-0", [], "2026-01-02T03:05:00.000Z", 2, expires_at=at)
+    found = releases.read("harbour-0", "arn:c", "2026", {**MADE, **before, **now}, {})
+
+    assert found is not None
+    assert found.expires_at == at

@@ -12,7 +12,7 @@ from benchmarks import shapes
 from benchmarks.shapes import ModelShape
 from pipeline.errors import ModelDoesNotFit
 from pipeline.limits import GB, GiB
-from pipeline.sizing import fit, hourly_costs, instance_choice, instance_types
+from pipeline.sizing import fit, hourly_costs, instance_choice, instance_types, running_cost
 from pipeline.sizing.preference import FASTEST, Wish
 from tests.unit.sizing.test_fit import shape_of
 
@@ -314,7 +314,7 @@ def test_what_an_endpoint_costs_is_the_sum_of_its_instances() -> None:
     described = [{"VariantName": "AllTraffic", "CurrentInstanceCount": 2}]
     configured = [{"VariantName": "AllTraffic", "InstanceType": "ml.r5.xlarge", "InitialInstanceCount": 1}]
 
-    assert hourly_costs.per_hour(described, configured) == hourly_costs.Cost(
+    assert hourly_costs.per_hour(described, configured) == running_cost.Cost(
         0.604, "2 x ml.r5.xlarge at $0.302"
     )
     assert hourly_costs.per_hour(configured).usd_per_hour == 0.302
@@ -325,32 +325,32 @@ def test_what_an_endpoint_costs_is_the_sum_of_its_instances() -> None:
     [
         pytest.param(
             {"InstancePools": [("ml.r5.xlarge", 0), ("ml.c5.4xlarge", 2)], "CurrentInstanceCount": 2},
-            hourly_costs.Cost(1.632, "2 x ml.c5.4xlarge at $0.816"),
+            running_cost.Cost(1.632, "2 x ml.c5.4xlarge at $0.816"),
             id="the type that runs",
         ),
         pytest.param(
             {"InstancePools": [("ml.r5.xlarge", 1), ("ml.c5.4xlarge", 1)], "CurrentInstanceCount": 2},
-            hourly_costs.Cost(1.118, "1 x ml.r5.xlarge at $0.302 + 1 x ml.c5.4xlarge at $0.816"),
+            running_cost.Cost(1.118, "1 x ml.r5.xlarge at $0.302 + 1 x ml.c5.4xlarge at $0.816"),
             id="a mixed fleet",
         ),
         pytest.param(
             {"InstancePools": [("ml.r5.xlarge", 1), ("ml.p5.48xlarge", 1)], "CurrentInstanceCount": 2},
-            hourly_costs.Cost(None, "1 x ml.r5.xlarge at $0.302 + 1 x ml.p5.48xlarge, price not known"),
+            running_cost.Cost(None, "1 x ml.r5.xlarge at $0.302 + 1 x ml.p5.48xlarge, price not known"),
             id="one whose price is not known",
         ),
         pytest.param(
             {"InstancePools": [("ml.c5.4xlarge", 0), ("ml.r5.xlarge", 0)], "CurrentInstanceCount": 0},
-            hourly_costs.Cost(0, "0 x ml.r5.xlarge at $0.302"),
+            running_cost.Cost(0, "0 x ml.r5.xlarge at $0.302"),
             id="none runs",
         ),
         pytest.param(
             {"CurrentInstanceCount": 3},
-            hourly_costs.Cost(0.906, "3 x ml.r5.xlarge at $0.302"),
+            running_cost.Cost(0.906, "3 x ml.r5.xlarge at $0.302"),
             id="not told",
         ),
     ],
 )
-def test_a_pool_costs_what_runs_of_it(described: dict[str, Any], cost: hourly_costs.Cost) -> None:
+def test_a_pool_costs_what_runs_of_it(described: dict[str, Any], cost: running_cost.Cost) -> None:
     """DescribeEndpoint tells how many of each type; where it tells none, the first of the configuration's counts."""
     pools = [
         {"InstanceType": "ml.c5.4xlarge", "Priority": 2},
@@ -390,9 +390,9 @@ def test_a_pool_costs_what_runs_of_it(described: dict[str, Any], cost: hourly_co
 )
 def test_a_price_that_is_not_known_is_none(variant: dict[str, object], usd: float | None, told: str) -> None:
     """Never a guess."""
-    assert hourly_costs.per_hour([{"VariantName": "AllTraffic", **variant}]) == hourly_costs.Cost(usd, told)
+    assert hourly_costs.per_hour([{"VariantName": "AllTraffic", **variant}]) == running_cost.Cost(usd, told)
 
 
 def test_nothing_costs_nothing() -> None:
     """An endpoint that is Creating has no variants yet."""
-    assert hourly_costs.per_hour([]) == hourly_costs.Cost(0, "nothing runs yet")
+    assert hourly_costs.per_hour([]) == running_cost.Cost(0, "nothing runs yet")

@@ -182,12 +182,14 @@ def test_what_only_looks_at_a_plan_does_not_ship_the_arithmetic(
 @pytest.mark.parametrize(
     ("name", "sizing"),
     [
-        pytest.param("StepDown", {"instance_types", "instance_data"}, id="which types take a volume"),
+        pytest.param(
+            "StepDown", {"instance_types", "instance_data", "running_cost"}, id="which types take a volume"
+        ),
         pytest.param(
             "CheckArchive",
             {
                 *("images", "serving", "instance_types", "instance_data", "hourly_costs", "pricing"),
-                *("preference", "cache_types"),
+                *("preference", "cache_types", "running_cost"),
             },
             id="what an image takes and costs, for which CPUs, and what may be preferred",
         ),
@@ -196,7 +198,7 @@ def test_what_only_looks_at_a_plan_does_not_ship_the_arithmetic(
             {"images", "serving", "instance_types", "instance_data"},
             id="what an image takes, and for which types it is",
         ),
-        pytest.param("WriteReport", {"pricing"}, id="prices"),
+        pytest.param("WriteReport", {"pricing", "running_cost"}, id="prices"),
     ],
 )
 def test_what_needs_a_table_of_sizing_ships_that_table(

@@ -1,0 +1,61 @@
+"""Taking one deployment of a service away: auto scaling where there is any, endpoint, alarms, model, configuration.
+
+In this order, and each call may be made again: the configuration bears the tags, so what was cut short goes on where it
+ended. Refuses to decide who goes (`releases` and `expiry` do), and to wait: whoever calls comes again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from pipeline.aws import resource_tags, service_errors
+from pipeline.endpoint_status import UNDELETABLE
+from pipeline.rollout import alarms_api, autoscaling_api, metric_filters_api, release_store
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker import SageMakerClient
+
+    from pipeline.aws.clients import Clients
+    from pipeline.rollout.release_store import AccountReleases
+    from pipeline.rollout.releases import Release
+
+
+def delete_endpoint(clients: Clients, one: Release) -> str:
+    """Bring an endpoint nearer to its end; return what is to be waited for, empty when the release has none left."""
+    if not one.serves or one.endpoint is None:
+        return ""
+    if one.scales and one.status != "Deleting":
+        # While it scales it is Updating, and cannot be deleted.
+        autoscaling_api.deregister(clients.autoscaling, one.endpoint)
+    if one.status not in UNDELETABLE and one.status != "Deleting":
+        clients.sagemaker.delete_endpoint(EndpointName=one.endpoint)
+    return f"endpoint {one.endpoint!r} is {one.status}; wanted it to be gone"
+
+
+def delete_rest(clients: Clients, one: Release, service: str, account: AccountReleases) -> None:
+    """Delete what a release without an endpoint leaves."""
+    client = clients.sagemaker
+    if one.endpoint is not None and one.status is None:
+        metric_filters_api.delete(clients.logs, one.endpoint)
+        alarms_api.delete(clients.cloudwatch, one.endpoint)
+    found = client.describe_endpoint_config(EndpointConfigName=one.config)
+    for variant in found["ProductionVariants"]:
+        name = variant["ModelName"]
+        if name not in release_store.models_in_use(client, account, without=one):
+            _delete_model(name, service, client)
+    # The one that is looked at first goes last, so that a try that is cut short goes on where it ended.
+    for config in reversed(one.configs):
+        client.delete_endpoint_config(EndpointConfigName=config)
+
+
+def _delete_model(name: str, service: str, client: SageMakerClient) -> None:
+    """Delete a model that Sealift made for the service; it may be gone by now, which is success too."""
+    try:
+        arn = client.describe_model(ModelName=name)["ModelArn"]
+        if resource_tags.is_of_service(client, arn, service):
+            client.delete_model(ModelName=name)
+    except ClientError as error:
+        if not service_errors.is_missing(error):
+            raise
