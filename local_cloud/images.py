@@ -22,10 +22,10 @@ from pipeline.sizing import images
 def publish(region: str) -> None:
     """Put every container profile's image of a region into the registry of the account that it is of."""
     for profile in images.PROFILES.values():
-        uri = profile.image_uri(region)
-        reference = None if uri is None else ImageReference.parse(uri)
-        if reference is not None:
-            _publish(reference)
+        for platform in profile.of_platforms:
+            reference = ImageReference.parse(profile.image_uri(region, platform) or "")
+            if reference is not None:
+                _publish(reference)
 
 
 def _publish(reference: ImageReference) -> None:

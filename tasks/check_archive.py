@@ -24,6 +24,7 @@ from pipeline.aws.permissions import (
     allow,
 )
 from pipeline.errors import InvalidArchive, Problem
+from pipeline.hosting import INSTANCE
 from pipeline.plain import plain
 from pipeline.planning import (
     archive_rules,
@@ -92,16 +93,13 @@ def run(event: Event, clients: Clients) -> Result:
     request = served.request
     bucket, questions = event["defaults"]["artifact_bucket"], _suite(request, clients)
     source = S3Source(clients.s3, location.bucket, location.key, location.version_id)
-    rules = archive_rules.archive_rules(
-        request.code,
-        relocate_model=request.relocate_model,
-        hosting=request.hosting,
-        container=request.container,
-    )
+    rules = archive_rules.of(request)
     if source.key.endswith(naming.MODEL_SUFFIX):
         return _with_suite(_bare(source, rules, served, bucket, clients), questions, bucket, clients)
     report = check(source, rules=rules)
     report.require()
+    served = _hosted(served, report)
+    request = served.request
     packed = _bounded(
         source.name,
         {
@@ -152,6 +150,14 @@ def _served(request: Request, clients: Clients) -> ContainerChoice:
     return container_choice.choose(request, own)
 
 
+def _hosted(served: ContainerChoice, report: ArchiveReport) -> ContainerChoice:
+    """Return the container as it is on instances, where the model is known to go there; `auto` is the plan's to say."""
+    if served.request.hosting != INSTANCE:
+        return served
+    chosen = container_choice.on_instances(served.request, _model(report))
+    return chosen if chosen.note else served
+
+
 def _bounded(name: str, checked: Result) -> Result:
     """Return what was found, or refuse more of it than an execution's data hold."""
     facts = {"archive": checked["archive"], "model": checked["model"]}
@@ -177,10 +183,11 @@ def _bounded(name: str, checked: Result) -> Result:
 
 def _bare(source: S3Source, rules: Rules, served: ContainerChoice, bucket: str, clients: Clients) -> Result:
     """Return the same of a model that is no archive, by the headers of its files."""
-    request = served.request
     files = bare.sources(clients.s3, source)
     report = bare.check(files, rules=rules)
     report.require()
+    served = _hosted(served, report)
+    request = served.request
     kind = images.PROFILES[request.container].code(request.code)
     where = bare.place(report.identity, package_files.code_for(kind), bucket=bucket)
     newest = max(one.last_modified for one in files)

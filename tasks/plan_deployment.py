@@ -118,13 +118,13 @@ def run(event: Event, clients: Clients) -> Result:
         earlier=event["results"].get("plan_deployment"),
         prices=prices,
         suite=checked.get("quality"),
+        # One that was checked before the stack's update has none.
+        container_note=checked["evidence"].get("container", ""),
     )
     plan.plan(facts)  # What fits nowhere is refused before the account is looked at.
     situation = endpoint_usage.read_usage(clients, request.service)
     new = naming.introduction(request.service, situation.names)
-    # One that was checked before the stack's update has none of them.
-    container, noted = checked["evidence"].get("container"), checked["evidence"].get("notes", ())
-    remarks = (*filter(None, (container, *noted, new)),)
+    remarks = (*filter(None, (*checked["evidence"].get("notes", ()), new)),)
     made = _planned(replace(facts, situation=situation, remarks=remarks), clients)
     if not stay:
         return made

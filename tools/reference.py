@@ -440,10 +440,17 @@ def thousand() -> str:
 def instances() -> str:
     """List the instance types with their prices."""
     return _table(
-        "type|CPUs|memory|USD an hour|USD a month of 730 hours",
+        "type|CPUs|memory|GPUs|USD an hour|USD a month of 730 hours",
         (
-            (f"`{one.name}`", one.vcpus, f"{one.memory_gib:g} GiB", f"{one.usd_per_hour:g}", _monthly(one))
-            for one in instance_types.TABLE
+            (
+                f"`{one.name}`",
+                one.vcpus,
+                f"{one.memory_gib:g} GiB",
+                f"{one.gpus} x {one.gpu.name}" if one.gpu else "",
+                f"{one.usd_per_hour:g}",
+                _monthly(one),
+            )
+            for one in instance_types.table(platforms=instance_types.PLATFORMS)
         ),
     )
 

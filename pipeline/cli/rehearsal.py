@@ -108,7 +108,7 @@ def gather(
     unseen: list[str] = []
     switches = _switches(clients, request, unseen)
     kept, retired, spared = _earlier(clients, request, made, switches, unseen)
-    endpoint, profile = made.endpoint, images.PROFILES[request.container]
+    endpoint, profile = made.endpoint, images.PROFILES[made.request.container]
     offer = made.offers[0] if made.offers else None
     cpus = offer.vcpus if offer else None
     watched = alarms.summaries(endpoint, request.timeout_s, cpus, profile.log_lines(request.code))

@@ -129,8 +129,9 @@ def _policies(results: Mapping[str, Any]) -> str:
 
 def _plan(results: Mapping[str, Any]) -> str:
     plan = results["plan_deployment"]
-    # The container is known by the check; what it is about is memory.
-    chosen = results["check_archive"]["evidence"].get("container")
+    # Where nobody named the container, the first note says which it is; it is about memory.
+    checked = results["check_archive"]["evidence"].get("container")
+    chosen = checked and next(iter(plan.get("notes", ())), checked)
     return f"{_size(plan)} for {plan['arithmetic']}" + (f"; {chosen}" if chosen else "")
 
 

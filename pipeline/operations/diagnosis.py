@@ -77,6 +77,19 @@ RULES = (
         "the container's llama.cpp is older than the model's architecture",
         "use a newer llama-cpp-python in the container (0.3.8 or newer for Gemma 3)",
     ),
+    DiagnosisRule(
+        "GpuOutOfMemory",
+        r"cudaMalloc failed: out of memory|[Uu]nable to allocate CUDA\d|CUDA error: out of memory",
+        "the model does not fit the GPU's memory with its context, its slots and what CUDA takes",
+        "lower n_parallel or n_ctx, set inference.cache_type to q8_0, lower n_gpu_layers, or name a larger "
+        "instance_type; and tell what the log says, since the plan's arithmetic was computed",
+    ),
+    DiagnosisRule(
+        "NoGpuDriver",
+        r"libcuda\.so\.1|CUDA driver version is insufficient|no CUDA-capable device",
+        "a CUDA image runs where there is no GPU, or no driver that is new enough for it",
+        "take an instance_type with GPUs, and leave image_uri out so that image and machine suit each other",
+    ),
     # Before the next: llama.cpp ends all of its reasons with "failed to load model".
     DiagnosisRule(
         "OutOfMemory",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pipeline import limits, naming
 from pipeline.archive.checks.rules import Rules
 from pipeline.gguf import architectures
-from pipeline.hosting import SERVERLESS
+from pipeline.hosting import INSTANCE, SERVERLESS
 from pipeline.sizing import images
+
+if TYPE_CHECKING:
+    from pipeline.state_data.request_types import Request
 
 
 def archive_rules(
@@ -39,6 +43,23 @@ def archive_rules(
         container=container,
         runtime=architectures.KNOWN if profile.carries_code else None,
     )
+
+
+def of(request: Request) -> Rules:
+    """Return what the archive of a request must be like.
+
+    On instances a container that nobody named may yet become AWS's llama.cpp image, which takes more of what lies in
+    an archive, and the model's header tells: what that image serves is right then.
+    """
+    rules = archive_rules(
+        request.code,
+        relocate_model=request.relocate_model,
+        hosting=request.hosting,
+        container=request.container,
+    )
+    if not request.container_chosen or request.hosting != INSTANCE:
+        return rules
+    return replace(rules, companions=True, container=images.LLAMA_CPP.name, runtime=None)
 
 
 def is_bare(name: str, hosting: str) -> bool:

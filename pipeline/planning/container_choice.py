@@ -1,20 +1,24 @@
 """Which container serves a model where a deployment leaves that open, and which image an own one is.
 
 Owns the rule and the words for it. Pure: a request, and what the stack's repository holds, in; a request that names a
-container out, our image by digest, so that a later push changes nothing of what was planned. Refuses to look into the
-repository: `pipeline.rollout.own_image` does.
+container out, our image by digest, so that a later push changes nothing of what was planned. On instances AWS's
+llama.cpp image takes the place of what nobody named, once it is known that the model goes there and how it is asked.
+Refuses to look into the repository: `pipeline.rollout.own_image` does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import InvalidInput, Problem
+from pipeline.gguf import purpose, questions
 from pipeline.limits import MiB
 from pipeline.sizing import hourly_costs, images
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.sizing.images import Profile
     from pipeline.state_data.request_types import Request
 
@@ -70,8 +74,8 @@ def asks_repository(request: Request) -> bool:
 def choose(request: Request, own: OwnImage) -> ContainerChoice:
     """Return the request with the container that serves it, and with our image where that is the one.
 
-    On instances as on serverless: with hosting `auto` the container is known before the hosting, since what fits
-    depends on it; and what an instance is paid for, several callers at once and streams, only our image has.
+    With hosting `auto` the container is known before the hosting, since what fits serverless depends on it; where it
+    was chosen here and the model goes to an instance, `on_instances` has the last word.
 
     Args:
         request: with all its defaults.
@@ -93,6 +97,7 @@ def choose(request: Request, own: OwnImage) -> ContainerChoice:
         return _chosen(request, images.DEFAULT, why)
     theirs, ours = (one.serving.memory.bytes // MiB for one in (images.DEFAULT, images.CUSTOM))
     figures = f"{ours} MiB beside the model in place of {theirs}"
+    request = replace(request, container_chosen=True)
     if own.digest is not None:
         why = f"Sealift's own image, {own.tag}, is in the stack's repository; it takes {figures}"
         chosen = _chosen(replace(request, image_uri=own.uri), images.CUSTOM, f"{why}{_price(own)}")
@@ -102,6 +107,28 @@ def choose(request: Request, own: OwnImage) -> ContainerChoice:
     else:
         why = f"no stack's repository was looked into for Sealift's own image, which takes {figures}"
     return _chosen(request, images.DEFAULT, why)
+
+
+ON_INSTANCES: Final = images.LLAMA_CPP
+"""What serves a model on instances where nobody named a container."""
+
+
+def on_instances(request: Request, model: Mapping[str, Any]) -> ContainerChoice:
+    """Return the request with the container that serves it on instances: AWS's llama.cpp image where nobody named one.
+
+    It has slots, streams, CPUs of either kind and GPUs. But it hands every call to its chat completions: a model that
+    embeds or ranks, or that is to be asked otherwise than with messages, stays where it was.
+
+    Args:
+        request: as `choose` returns it, for a model that goes to instances.
+        model: the model part of an archive report.
+    """
+    asked_otherwise = request.smoke_test.ask_with not in {None, questions.MESSAGES}
+    if not request.container_chosen or asked_otherwise or model.get("purpose") in purpose.EVALUATES:
+        return ContainerChoice(request)
+    why = "on instances AWS's llama.cpp image serves what no container is named for: slots, streams, GPUs"
+    settled = replace(request, image_uri=None, container_chosen=False)
+    return _chosen(settled, ON_INSTANCES, why)
 
 
 def _chosen(request: Request, profile: Profile, why: str) -> ContainerChoice:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import InvalidInput, Problem
 from pipeline.gguf import questions
 from pipeline.hosting import SERVERLESS
 from pipeline.planning import question_form
 from pipeline.sizing import fit, images
+from pipeline.sizing.cache_types import F16
 from pipeline.sizing.companion_memory import Beside
 from pipeline.sizing.llama_memory import Shape
 from pipeline.state_data.plan_types import PlannedSmokeTest
@@ -49,7 +51,32 @@ def needs(
         bare=bool(archive.get("parts")),
         beside=Beside.from_json(model.get("companions", ())),
         below=below,
+        cache_type=own.cache_type,
+        n_gpu_layers=own.n_gpu_layers,
     )
+
+
+def require_settings(request: Request) -> None:
+    """Refuse settings that the container has no variable for: a model would be loaded otherwise than it was planned.
+
+    Raises:
+        InvalidInput: with each of them.
+    """
+    profile, own = images.PROFILES[request.container], request.inference
+    asked = {"cache_type": own.cache_type != F16, "n_gpu_layers": own.n_gpu_layers is not None}
+    others = [repr(one.name) for one in images.PROFILES.values() if one.settings["cache_type"]]
+    problems = [
+        Problem(
+            "NoSuchSetting",
+            f"'inference' has {name} {getattr(own, name)!r}, and container is {profile.name!r}, which has none",
+            f"a container that has: {' or '.join(others)}",
+            f"name one in 'container', or leave {name!r} out",
+        )
+        for name, is_asked in asked.items()
+        if is_asked and profile.settings[name] is None
+    ]
+    if problems:
+        raise InvalidInput("the deployment's settings", problems)
 
 
 def slots_asked(request: Request) -> int | None:
@@ -75,6 +102,22 @@ def inference(request: Request, model: Mapping[str, Any], where: str, slots: int
         threads = THREADS if where == SERVERLESS else images.PROFILES[request.container].all_threads
     n_ctx = min(asked.n_ctx, trained) if trained else asked.n_ctx
     return replace(asked, n_ctx=n_ctx, n_threads=threads, n_parallel=slots)
+
+
+def of_llama_server(own: Inference, gpu_layers: int | None) -> dict[str, Any]:
+    """Return what llama-server is told beyond other servers; nothing where its defaults will do.
+
+    Args:
+        own: the request's settings.
+        gpu_layers: that lie on GPUs; None where there are none.
+    """
+    quantized = own.cache_type != F16
+    return {
+        "n_gpu_layers": gpu_layers,
+        # A quantized cache needs it, and the arithmetic of GPUs counts on it.
+        "flash_attn": "on" if quantized or gpu_layers else None,
+        "cache_type": own.cache_type if quantized else None,
+    }
 
 
 def smoke_test(request: Request, model: Mapping[str, Any], timeout_s: int) -> PlannedSmokeTest:

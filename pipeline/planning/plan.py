@@ -29,6 +29,7 @@ from pipeline.planning import (
     artifact_choice,
     autoscaling,
     consumer,
+    container_choice,
     container_needs,
     continuity,
     metrics,
@@ -52,7 +53,7 @@ from pipeline.state_data.plan_types import (
 from pipeline.state_data.quality_types import PlannedGate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import date
 
     from pipeline.sizing.serving import OtherServing
@@ -89,6 +90,8 @@ class PlanFacts:
     """The endpoint of another service that a consumer calls, and that the request says to take it from."""
     remarks: tuple[str, ...] = ()
     """Notes of what was seen in the account."""
+    container_note: str = ""
+    """Why the request has its container; empty where somebody named it."""
     prices: Mapping[str, instance_types.ListedPrice] = field(default_factory=lambda: instance_types.LISTED)
     """Of instances, by type: as AWS's list has them, where it was read."""
     suite: CheckedSuite | None = None
@@ -121,17 +124,19 @@ def plan(facts: PlanFacts) -> Plan:
         QuotaUsedUp: when no concurrency is asked for and others hold all that the account has.
         StackChanged: when it is not the plan that replaces the execution's earlier one.
     """
-    request = facts.request
+    below = artifact_choice.below(facts.request, facts.base)
+    choice = choose(facts.request, facts.archive, facts.model, below, facts.prices)
+    choice.require(facts.model["path"])
+    note = choice.container_note or facts.container_note
+    # With the container that serves the model where it is hosted.
+    facts = replace(facts, request=choice.request, remarks=(*filter(None, (note,)), *facts.remarks))
+    request, needed, where = facts.request, choice.needed, choice.hosting
     profile = images.PROFILES[request.container]
-    image = request.image_uri or profile.image_uri(facts.region)
+    image = request.image_uri or profile.image_uri(facts.region, choice.platform)
     if (
         image is None
     ):  # deployment_request.request refuses it; this is for the type checker and the impossible
         raise AssertionError(f"{profile.name}: no image")
-    below = artifact_choice.below(request, facts.base)
-    choice = choose(request, facts.archive, facts.model, below, facts.prices)
-    choice.require(facts.model["path"])
-    needed, where = choice.needed, choice.hosting
     slots = needed.demand.n_parallel
     inference = model_settings.inference(request, facts.model, where, slots)
     timeout_s = min(request.timeout_s, limits.INVOCATION_S.value)
@@ -140,6 +145,9 @@ def plan(facts: PlanFacts) -> Plan:
         "timeout_s": timeout_s,
         "checkpoints": needed.demand.checkpoints_kept,
     }
+    told |= model_settings.of_llama_server(
+        request.inference, choice.offers[0].gpu_layers if where == INSTANCE else None
+    )
     if where == INSTANCE:
         tokens = inference.max_tokens
         told["max_waiting"] = instance_choice.waiting(
@@ -188,7 +196,7 @@ def plan(facts: PlanFacts) -> Plan:
         steps=(*(facts.earlier.steps if facts.earlier else ()), *hosted.start.steps)[-sizes.MOST_STEPS :],
         image_uri=image,
         fit=needed.to_json(),
-        arithmetic=needed.arithmetic,
+        arithmetic=choice.arithmetic,
         requests=sizes.requests(
             {
                 "ModelName": names.model,
@@ -260,12 +268,29 @@ def _gate(facts: PlanFacts) -> PlannedGate | None:
 class HostingChoice:
     """What a model will run on, as far as the model and the request decide it; or why it will not."""
 
+    request: Request
+    """With the container that serves the model there."""
     needed: fit.Fit
     hosting: str
     decision: fit.FitDecision
     """The memory size on serverless; on either the problems, and what would fit."""
     offers: tuple[Offer, ...] = ()
     """On instances: the type to take, and those to step to; also where no instance is allowed."""
+    container_note: str = ""
+    """Why the request has another container than it came with; empty where it has not."""
+
+    @property
+    def arithmetic(self) -> str:
+        """The sum of the memory in a line: of the GPUs where the model lies there."""
+        if self.offers and self.offers[0].gpu_layers:
+            return self.offers[0].memory
+        return self.needed.arithmetic
+
+    @property
+    def platform(self) -> str:
+        """For what the image must be."""
+        on = self.offers[0].platform if self.hosting == INSTANCE and self.offers else None
+        return on or instance_types.X86_64
 
     @property
     def in_image(self) -> bool:
@@ -283,7 +308,7 @@ class HostingChoice:
         if artifact_choice.lacks_image(problems):
             raise ImageNotFound(subject, problems)
         if problems:
-            raise ModelDoesNotFit(f"{subject} ({self.needed.arithmetic})", self.decision.problems)
+            raise ModelDoesNotFit(f"{subject} ({self.arithmetic})", self.decision.problems)
 
 
 def choose(
@@ -302,33 +327,75 @@ def choose(
         below: bytes of the image that may hold the model, without it; None where there is none, or it may not.
         prices: of instances, by type.
     """
-    needed, types = model_settings.needs(request, archive, model), table(request, prices)
-    asked, why = request.hosting, ""
-    if asked == AUTO and request.network:
+    served = container_choice.on_instances(request, model)
+    on = served.request
+    types, why = table(on, prices), ""
+    if request.hosting == AUTO and request.network:
         why = network.NO_SERVERLESS
-    elif asked in {SERVERLESS, AUTO}:
+    elif request.hosting in {SERVERLESS, AUTO}:
         serverless = _serverless(request, archive, model, below, types)
-        if asked == SERVERLESS or serverless.decision.memory_mb is not None:
+        if request.hosting == SERVERLESS or serverless.decision.memory_mb is not None:
+            model_settings.require_settings(request)
             return serverless
         why = "; ".join(
             f"{problem.seen}, wanted {problem.wanted}" for problem in serverless.decision.problems
         )
-    slots = model_settings.slots_asked(request)
+    model_settings.require_settings(on)
+    return replace(_on_instance_types(on, archive, model, types, why), container_note=served.note)
+
+
+def _on_instance_types(
+    request: Request,
+    archive: Mapping[str, Any],
+    model: dict[str, Any],
+    types: Sequence[instance_types.Instance],
+    why: str,
+) -> HostingChoice:
+    """Return the instance types for a model.
+
+    Args:
+        request: with the container that serves it there.
+        archive: as `choose` takes it.
+        model: the same.
+        types: those that the container has an image for.
+        why: it does not run on serverless; empty where that was not asked for.
+    """
+    needed, slots = model_settings.needs(request, archive, model), model_settings.slots_asked(request)
+    if missing := _no_image(request, types):
+        return HostingChoice(request, needed, INSTANCE, fit.FitDecision(None, (missing,)))
     try:
         needed, offers = instance_choice.choose_slots(
             str(model["path"]), needed, types, request.instance_type, slots, _wish(request)
         )
     except ModelDoesNotFit as refusal:
-        return HostingChoice(needed.with_slots(slots or 1), INSTANCE, fit.FitDecision(None, refusal.problems))
-    if asked == INSTANCE or request.allow_instances:
-        return HostingChoice(needed, INSTANCE, fit.FitDecision(None), offers)
+        decision = fit.FitDecision(None, refusal.problems)
+        return HostingChoice(request, needed.with_slots(slots or 1), INSTANCE, decision)
+    if request.hosting == INSTANCE or request.allow_instances:
+        return HostingChoice(request, needed, INSTANCE, fit.FitDecision(None), offers)
     problem = Problem(
         "InstanceNotAllowed",
         f"serverless will not do: {why}",
         '"allow_instances": true, since an instance costs money whether anybody calls it or not',
         f"set allow_instances to true for {instance_choice.describe(offers[0], request.instance_count)}",
     )
-    return HostingChoice(needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
+    return HostingChoice(request, needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
+
+
+def _no_image(request: Request, types: Sequence[instance_types.Instance]) -> Problem | None:
+    """Return what is wrong with a type that was requested by name, where the container has no image for it."""
+    asked, profile = request.instance_type, images.PROFILES[request.container]
+    platform = instance_types.platform_of(asked)
+    brought = any(one.name == asked for one in types)
+    if asked is None or brought or platform in images.platforms(profile, request.image_uri, asked):
+        return None
+    others = [repr(one.name) for one in images.PROFILES.values() if platform in one.of_platforms]
+    what = {instance_types.CUDA: "NVIDIA's GPUs", instance_types.ARM64: "arm64 CPUs"}.get(platform, platform)
+    return Problem(
+        "NoImageForType",
+        f"instance_type {asked!r} has {what}, and container {profile.name!r} has no image for them here",
+        f"a container that has one: {' or '.join(others)}",
+        "name that in 'container' (it is asked with messages alone), or another type in 'instance_type'",
+    )
 
 
 def wants_image(request: Request, archive: Mapping[str, Any], model: dict[str, Any]) -> bool:
@@ -354,7 +421,7 @@ def _serverless(
         needed = model_settings.needs(request, archive, model, below)
         lighter = container_needs.lighter(request)
         needed, decision = serverless_size(needed, request.memory_mb, types, lighter)
-        return HostingChoice(needed, SERVERLESS, decision)
+        return HostingChoice(request, needed, SERVERLESS, decision)
 
     packed = sized(None)
     if below is None:
@@ -394,11 +461,14 @@ def serverless_size(
 def table(
     request: Request, prices: Mapping[str, instance_types.ListedPrice] = instance_types.LISTED
 ) -> tuple[instance_types.Instance, ...]:
-    """Return the instance types that may be taken, those of the request's own among them.
+    """Return the instance types that the request's container has an image for, the request's own among them.
 
     Where a volume's key is asked for, those are left out whose disk it does not encrypt.
     """
-    found = instance_types.table(map(_instance, request.instance_types), prices)
+    profile = images.PROFILES[request.container]
+    platforms = images.platforms(profile, request.image_uri, request.instance_type)
+    own = (_instance(one, platforms) for one in request.instance_types)
+    found = instance_types.table(own, prices, platforms)
     if request.volume_kms_key_arn is None or request.default_volume_key:
         return found
     return tuple(one for one in found if not instance_types.has_own_disk(one.name))
@@ -408,7 +478,9 @@ def _wish(request: Request) -> Wish:
     return Wish(request.prefer, request.min_tokens_per_s, request.answer_within_s)
 
 
-def _instance(own: RequestedInstanceType) -> instance_types.Instance:
+def _instance(own: RequestedInstanceType, platforms: Collection[str]) -> instance_types.Instance:
+    """Return a type that a request brings; one that is known keeps its GPUs, where the container can use them."""
+    known = instance_types.facts(own.name) if instance_types.CUDA in platforms else None
     said = "as the request says"
     return instance_types.Instance(
         name=own.name,
@@ -419,6 +491,8 @@ def _instance(own: RequestedInstanceType) -> instance_types.Instance:
         how=said,
         local_disk_gb=own.local_disk_gb,
         source=said,
+        gpu=known.gpu if known else None,
+        gpus=known.gpus if known else 0,
     )
 
 
@@ -529,7 +603,8 @@ def _instances_plan(
         asked=asked,
         offers=tuple(left),
         usd_per_hour=round(count * chosen.usd_per_hour, 6),
-        busy_cpus=min(threads or chosen.vcpus, chosen.vcpus),
+        # What GPUs compute one thread waits for.
+        busy_cpus=1 if chosen.gpu_layers else min(threads or chosen.vcpus, chosen.vcpus),
         volume_gb=settings.volume_gb,
         download_s=settings.download_s,
         startup_s=settings.startup_s,
@@ -540,6 +615,7 @@ def _instances_plan(
         slots=needed.demand.n_parallel,
         detailed_observability=_detailed_observability(request),
         volume_key=request.volume_kms_key_arn,
+        ami_version=images.CUDA_AMI if chosen.platform == instance_types.CUDA else None,
         pooled=bool(asked.pool),
     )
 

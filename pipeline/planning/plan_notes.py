@@ -153,8 +153,8 @@ def instance_notes(
     tokens = request.inference.max_tokens
     limit_s = min(request.timeout_s, limits.INVOCATION_S.value)
     seconds = instance_choice.answer_s(offer, tokens)
-    if seconds > limit_s:
-        faster = next((one for one in found[1:] if instance_choice.answer_s(one, tokens) <= limit_s), None)
+    if seconds >= limit_s:
+        faster = next((one for one in found[1:] if instance_choice.answer_s(one, tokens) < limit_s), None)
         instead = f"{faster.name} at ${faster.usd_per_hour:g} an hour answers in time; or " if faster else ""
         lines.append(
             f"an answer of max_tokens {tokens} takes about {seconds:.0f} s there, and ends unfinished at {limit_s} s: "

@@ -25,7 +25,7 @@ from pipeline.schema import (
     Pattern,
     Text,
 )
-from pipeline.sizing import images, preference
+from pipeline.sizing import cache_types, images, preference
 from pipeline.state_data.request_types import RELOCATE_MODEL_ALIAS
 
 MOST_CASES = 100
@@ -139,6 +139,17 @@ INFERENCE = Object(
             Integer(1, 64),
             "slots: requests that one container answers at once, each with a context of n_ctx; planned from an "
             "instance's memory and CPUs when absent. One on serverless, and of container pytorch",
+        ),
+        "cache_type": Field(
+            OneOf(tuple(cache_types.CACHE_TYPES)),
+            "the numbers in which keys and values of the context are kept: f16, or less exact and with less memory "
+            "q8_0 (53 %) or q4_0 (28 %); not of container pytorch",
+            default=cache_types.F16,
+        ),
+        "n_gpu_layers": Field(
+            Integer(1, 1000),
+            "layers that lie on an instance's GPUs, the output counted as one; when absent all of them, or of an "
+            "instance_type that is named as many as fit",
         ),
     }
 )
@@ -292,7 +303,8 @@ _TUNABLE: dict[str, Field] = {
         "max_concurrency, which is the same unless it says otherwise",
     ),
     "instance_type": Field(
-        _INSTANCE_NAME, "the instance type; the cheapest one that holds the model when absent"
+        _INSTANCE_NAME,
+        "the instance type, with GPUs or without; when absent, what 'prefer' says of those that do",
     ),
     "prefer": Field(
         OneOf(preference.PREFERENCES),
@@ -350,7 +362,7 @@ _TUNABLE: dict[str, Field] = {
         OneOf(images.CHOICES),
         "what serves the model: AWS's prebuilt PyTorch image, AWS's llama.cpp image, or an image of your own, which is "
         "Sealift's in the stack's repository unless image_uri names one; auto takes Sealift's where it is there, and "
-        "pytorch otherwise",
+        "pytorch otherwise; on instances AWS's llama.cpp image, unless the model embeds or ranks",
         default=images.AUTO,
     ),
     "image_uri": Field(

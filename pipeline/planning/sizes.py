@@ -98,6 +98,7 @@ def instance_variant(on: OnInstances) -> dict[str, Any]:
         **instance_pools.members(types_of(on.offers, pooled=on.pooled), PROVISION_S),
         "InitialInstanceCount": on.count,
         **volume,
+        **({"InferenceAmiVersion": on.ami_version} if on.ami_version else {}),
         "ModelDataDownloadTimeoutInSeconds": on.download_s,
         "ContainerStartupHealthCheckTimeoutInSeconds": on.startup_s,
     }

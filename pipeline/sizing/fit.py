@@ -15,6 +15,7 @@ from pipeline import limits
 from pipeline.errors import Problem
 from pipeline.limits import MiB
 from pipeline.sizing import companion_memory, instance_choice, instance_types
+from pipeline.sizing.cache_types import F16
 from pipeline.sizing.companion_memory import Beside
 from pipeline.sizing.llama_memory import CELL_PADDING, STAGING_MOST, UBATCH, Shape, footprint
 from pipeline.sizing.serving import PREBUILT, MemoryLine
@@ -119,6 +120,21 @@ class Demand:
     """Bytes of the image that the model's layer is laid on, where the image holds the model; else None."""
     beside: Beside = ALONE
     """What is loaded beside the model."""
+    cache_type: str = F16
+    """Of the caches' numbers: one of `cache_types.CACHE_TYPES`."""
+    n_gpu_layers: int | None = None
+    """Layers that lie on GPUs, where a type has some; None: all."""
+
+    @property
+    def beside_lines(self) -> tuple[MemoryLine, ...]:
+        """What is taken by what lies beside the model."""
+        return companion_memory.lines(
+            self.beside,
+            vocabulary=self.shape.vocabulary_size,
+            n_ctx=self.n_ctx,
+            n_batch=self.n_batch,
+            n_parallel=self.n_parallel,
+        )
 
     @property
     def checkpoints_kept(self) -> int:
@@ -231,6 +247,10 @@ class Fit:
         """Return what the same model needs with so many slots."""
         return _fit(replace(self.demand, n_parallel=n_parallel))
 
+    def with_gpu_layers(self, number: int) -> Fit:
+        """Return what the same model needs with so many layers on GPUs."""
+        return _fit(replace(self.demand, n_gpu_layers=number))
+
     def without_checkpoints(self) -> Fit:
         """Return what the same model needs where each turn of a chat may be evaluated anew."""
         return _fit(replace(self.demand, checkpoints=False))
@@ -306,6 +326,8 @@ def fit(
     bare: bool = False,
     beside: Beside = ALONE,
     below: int | None = None,
+    cache_type: str = F16,
+    n_gpu_layers: int | None = None,
 ) -> Fit:
     """Return what the model needs with these settings, served by this; with `below`, from within the image."""
     return _fit(
@@ -321,6 +343,8 @@ def fit(
             bare=bare,
             beside=beside,
             below=below,
+            cache_type=cache_type,
+            n_gpu_layers=n_gpu_layers,
         )
     )
 
@@ -373,14 +397,9 @@ def _memory(demand: Demand) -> tuple[MemoryLine, ...]:
             n_batch=demand.n_batch,
             n_parallel=demand.n_parallel,
             checkpoints=demand.checkpoints_kept,
+            cache_type=demand.cache_type,
         ),
-        *companion_memory.lines(
-            demand.beside,
-            vocabulary=demand.shape.vocabulary_size,
-            n_ctx=demand.n_ctx,
-            n_batch=demand.n_batch,
-            n_parallel=demand.n_parallel,
-        ),
+        *demand.beside_lines,
         demand.serving.memory,
         MemoryLine("saved prompts", demand.prefix_cache_mb * MiB, "at most: prefix_cache_mb"),
     )

@@ -23,19 +23,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.limits import GB, GiB, MiB
+from pipeline.sizing.cache_types import CACHE_TYPES, F16
 from pipeline.sizing.llama_memory import TOKEN_BYTES, UBATCH, Cells
 from pipeline.sizing.serving import MemoryLine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from pipeline.sizing.instance_types import Gpu, InstanceFacts
+    from pipeline.sizing.instance_types import Gpu, Instance, InstanceFacts
     from pipeline.sizing.layers import Layer
     from pipeline.sizing.llama_memory import Shape
-
-F16: Final = "f16"
-CACHE_TYPES: Final[Mapping[str, float]] = {F16: 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
-"""Bytes of a number in the cache (ggml-common.h: a block has 32 of them and a scale)."""
 
 CUDA_BYTES: Final = 512 * MiB
 """Of each GPU, for CUDA's context, its kernels and cuBLAS: assumed; logs leave 300 to 500 MiB unexplained."""
@@ -50,7 +47,8 @@ OUTPUT_GROWTH: Final = 1.5
 as Q6_K."""
 
 BANDWIDTH_SHARE: Final = 0.75
-"""Of a GPU's bandwidth, that answers reach: likely; 80 to 87 % were told of other servers on such instances."""
+"""Of a memory's bandwidth, that answers reach, a GPU's or a CPU's: likely; 80 to 87 % were told of other servers on
+such GPUs."""
 COMPUTE_SHARE: Final = 0.25
 """Of f16 on tensor cores, that prompts reach: likely; logs of 7B models on T4 and L4 tell 25 to 33 %."""
 PROMPT_TOKENS: Final = 512
@@ -88,7 +86,8 @@ class GpuPlacement:
     speed: str
     """The arithmetic of that."""
     first_token_s: float | None
-    """Of a prompt of `PROMPT_TOKENS`; None where layers are left on the host, whose part is not known."""
+    """Of a prompt of `PROMPT_TOKENS`; None where layers are left on the host, whose part is not known, or a header does
+    not tell how many parameters there are."""
 
     @property
     def whole(self) -> bool:
@@ -109,43 +108,69 @@ class _Part:
     cache: int
 
 
+def whole(shape: Shape) -> int:
+    """Return how many layers a model has, the output counted as one: `n_gpu_layers` of all of them."""
+    return max(len(shape.layers), 1) + 1
+
+
 def place(
-    shape: Shape, instance: InstanceFacts, settings: GpuSettings, *, host_reserve: int = 0
+    shape: Shape,
+    instance: InstanceFacts | Instance,
+    settings: GpuSettings,
+    *,
+    host_reserve: int = 0,
+    beside: Sequence[MemoryLine] = (),
+    n_gpu_layers: int | None = None,
 ) -> GpuPlacement | None:
-    """Return the placement of as many layers as the GPUs hold; None where they hold none, or the host not the rest.
+    """Return the placement of the layers that were asked for, or of as many as fit; None where they do not.
 
     Args:
         shape: the model's figures.
         instance: the type; None is returned for one without GPUs.
         settings: how the model is loaded.
         host_reserve: bytes of the host that are kept for its own processes.
+        beside: what is loaded beside the model, all of it on each GPU: llama.cpp does not say on which.
+        n_gpu_layers: how many layers; None for as many as the GPUs hold.
     """
+    count = whole(shape)
+    numbers = range(count, 0, -1) if n_gpu_layers is None else (min(n_gpu_layers, count),)
+    for number in numbers:
+        found = lay(shape, instance, settings, number, beside)
+        if found is None or found.gpu_bytes > found.usable_bytes:
+            continue
+        # Fewer layers on the GPUs are more on the host.
+        return found if found.host_bytes + host_reserve <= instance.memory_gib * GiB else None
+    return None
+
+
+def lay(
+    shape: Shape,
+    instance: InstanceFacts | Instance,
+    settings: GpuSettings,
+    number: int,
+    beside: Sequence[MemoryLine] = (),
+) -> GpuPlacement | None:
+    """Return what so many layers take, whether there is room or not; takes what `place` does."""
     if instance.gpu is None:
         return None
-    parts, usable = _parts(shape, settings), round(instance.gpu.usable_gib * GiB)
-    for layers in range(len(parts), 0, -1):
-        left, there = parts[: len(parts) - layers], parts[len(parts) - layers :]
-        shares = [_lines(shape, share, settings, instance.gpus) for share in _split(there, instance.gpus)]
-        fullest = max(shares, key=_sum)
-        if _sum(fullest) > usable:
-            continue
-        host = _host_bytes(shape, left, settings)
-        if host + host_reserve > instance.memory_gib * GiB:
-            return None
-        speed = _speed(shape, _read(there, settings), _read(left, settings), instance, instance.gpu)
-        return GpuPlacement(
-            name=instance.name,
-            layers=layers,
-            of_layers=len(parts),
-            gpus=len(shares),
-            lines=fullest,
-            usable_bytes=usable,
-            host_bytes=host,
-            tokens_per_s=speed.tokens_per_s,
-            speed=speed.how,
-            first_token_s=speed.first_token_s,
-        )
-    return None
+    parts = _parts(shape, settings)
+    left, there = parts[: len(parts) - number], parts[len(parts) - number :]
+    shares = [
+        (*_lines(shape, share, settings, instance.gpus), *beside) for share in _split(there, instance.gpus)
+    ]
+    speed = _speed(shape, _read(there, settings), _read(left, settings), instance, instance.gpu)
+    return GpuPlacement(
+        name=instance.name,
+        layers=number,
+        of_layers=len(parts),
+        gpus=len(shares),
+        lines=max(shares, key=_sum),
+        usable_bytes=round(instance.gpu.usable_gib * GiB),
+        host_bytes=_host_bytes(shape, left, settings),
+        tokens_per_s=speed.tokens_per_s,
+        speed=speed.how,
+        first_token_s=speed.first_token_s,
+    )
 
 
 def _sum(lines: Sequence[MemoryLine]) -> int:
@@ -220,7 +245,9 @@ class _Speed:
     first_token_s: float | None
 
 
-def _speed(shape: Shape, on_gpu: float, on_host: float, instance: InstanceFacts, gpu: Gpu) -> _Speed:
+def _speed(
+    shape: Shape, on_gpu: float, on_host: float, instance: InstanceFacts | Instance, gpu: Gpu
+) -> _Speed:
     """Return how fast it is, by the bytes that one token reads; layers on several GPUs take turns."""
     seconds = on_gpu / (gpu.bandwidth_gb_s * GB * BANDWIDTH_SHARE)
     how = f"{on_gpu / GB:.2f} GB at {BANDWIDTH_SHARE:.0%} of {gpu.bandwidth_gb_s:g} GB/s"
@@ -231,7 +258,7 @@ def _speed(shape: Shape, on_gpu: float, on_host: float, instance: InstanceFacts,
     return _Speed(
         float(f"{1 / seconds:.2g}"),
         f"{how}, read for each token: computed, not measured",
-        None if on_host else float(f"{first:.2g}"),
+        None if on_host or not first else float(f"{first:.2g}"),
     )
 
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from inference import sealift_log, sealift_models
 from pipeline.gguf import questions
+from pipeline.sizing.instance_types import ARM64, CUDA, X86_64, image_architecture, platform_of
 from pipeline.sizing.serving import CHECKPOINTS, LLAMA_SERVER, OWN_SERVER, PREBUILT, Serving
 
 if TYPE_CHECKING:
@@ -67,6 +68,14 @@ _ACCOUNTS: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class AwsImage:
+    """An image of AWS's, whatever the region."""
+
+    repository: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What is particular to one family of images."""
 
@@ -74,17 +83,21 @@ class Profile:
     repository: str | None
     """AWS's repository; None where the image is the user's own and has to be named."""
     tag: str
+    """For x86-64 CPUs."""
     carries_code: bool
     """Whether the archive carries `code/` with the inference code and its runtime."""
     runs_archive_code: bool
     """Whether the image runs the code that an archive brings, where the stack allows that."""
     settings: Mapping[str, str | None]
-    """The inference settings, each with the image's environment variable for it; None where it has none."""
+    """The inference settings, each with the image's environment variable for it, or several with a space between; None
+    where it has none."""
     requests: tuple[str, ...]
     """The fields that a request may ask with; `input` asks to embed, `query` to rank, and all others are answered
     in OpenAI's form."""
     serving: Serving
     """What the server occupies beside the model, and how long it takes to start."""
+    others: Mapping[str, AwsImage] = field(default_factory=dict)
+    """AWS's images for other platforms than x86-64, by platform."""
     companions: bool = False
     """Whether it loads what lies beside a model: a projector, adapters, a draft model."""
     options: str | None = None
@@ -106,13 +119,19 @@ class Profile:
     log_form: str | None = None
     """The form of a request's line in its log, as `inference.sealift_log` has it; None where there is no such line."""
 
-    def image_uri(self, region: str) -> str | None:
+    @property
+    def of_platforms(self) -> Mapping[str, AwsImage]:
+        """AWS's images of it, by platform; none where only the user knows an image."""
+        return {} if self.repository is None else {X86_64: AwsImage(self.repository, self.tag), **self.others}
+
+    def image_uri(self, region: str, platform: str = X86_64) -> str | None:
         """Return the image's URI in a region; None when only the user knows it."""
-        if self.repository is None:
+        image = self.of_platforms.get(platform)
+        if image is None:
             return None
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         account = _ACCOUNTS.get(region, _ACCOUNT)
-        return f"{account}.dkr.ecr.{region}.{suffix}/{self.repository}:{self.tag}"
+        return f"{account}.dkr.ecr.{region}.{suffix}/{image.repository}:{image.tag}"
 
     def log_lines(self, code: str) -> str | None:
         """Return the form of a request's line in the log, by whose code runs; an archive's own writes what it likes."""
@@ -157,6 +176,17 @@ _OURS: Final[Mapping[str, str | None]] = {
 }
 _ONE_AT_A_TIME: Final = dict.fromkeys(("n_parallel", "max_waiting", "stream_timeout_s", "checkpoints"))
 """TorchServe has one worker, which answers one request at a time, and a queue of its own."""
+
+
+def _of_llama_server(prefix: str) -> dict[str, str | None]:
+    """Return the settings that llama-server alone has; one of them is of keys and of values."""
+    return {
+        "n_gpu_layers": f"{prefix}N_GPU_LAYERS",
+        "flash_attn": f"{prefix}FLASH_ATTN",
+        "cache_type": f"{prefix}CACHE_TYPE_K {prefix}CACHE_TYPE_V",
+    }
+
+
 _ANY_FORM: Final = (questions.MESSAGES, questions.PROMPT, "inputs", questions.INPUT, questions.QUERY)
 
 PYTORCH: Final = Profile(
@@ -165,7 +195,7 @@ PYTORCH: Final = Profile(
     tag="2.0.0-cpu-py310-ubuntu20.04-sagemaker",
     carries_code=True,
     runs_archive_code=True,
-    settings={**_OURS, **_ONE_AT_A_TIME},
+    settings={**_OURS, **_ONE_AT_A_TIME, **dict.fromkeys(_of_llama_server(""))},
     requests=_ANY_FORM,
     serving=PREBUILT,
     all_threads=64,
@@ -210,9 +240,14 @@ LLAMA_CPP: Final = Profile(
         "max_waiting": None,
         "stream_timeout_s": None,
         "checkpoints": _CTX_CHECKPOINTS,
+        **_of_llama_server("SM_LLAMA_CPP_"),
     },
     requests=(questions.MESSAGES,),
     serving=LLAMA_SERVER,
+    others={
+        ARM64: AwsImage("llama-cpp-arm64", "server-sagemaker-cpu-v1"),
+        CUDA: AwsImage("llama-cpp", "server-sagemaker-cuda-v1"),
+    },
     companions=True,
     options="SM_LLAMA_CPP_",
     context_of_all_slots=True,
@@ -239,7 +274,11 @@ CUSTOM: Final = Profile(
     tag="",
     carries_code=False,
     runs_archive_code=True,
-    settings={**_OURS, "checkpoints": _CTX_CHECKPOINTS},
+    settings={
+        **_OURS,
+        "checkpoints": _CTX_CHECKPOINTS,
+        **_of_llama_server("LLAMA_ARG_"),
+    },
     requests=_ANY_FORM,
     serving=OWN_SERVER,
     companions=True,
@@ -256,6 +295,9 @@ DEFAULT: Final = PYTORCH
 AUTO: Final = "auto"
 """No profile: a request's, which `pipeline.planning.container_choice` makes one of them."""
 CHOICES: Final = (AUTO, *PROFILES)
+CUDA_AMI: Final = "al2023-ami-sagemaker-inference-gpu-4-1"
+"""The machine's own image for a CUDA image of ours or AWS's: driver 580 and CUDA 13.0, which that of AWS is built with
+(botocore's service model, ProductionVariantInferenceAmiVersion)."""
 PUSH: Final = "sealift image push"
 """The command that puts our image of this version into the stack's repository."""
 
@@ -266,7 +308,35 @@ def of_aws(image_uri: str) -> Profile | None:
     if host.partition(".")[0] not in {_ACCOUNT, *_ACCOUNTS.values()}:
         return None
     repository = re.split("[:@]", name, maxsplit=1)[0]
-    return next((one for one in PROFILES.values() if one.repository == repository), None)
+    return next(
+        (
+            one
+            for one in PROFILES.values()
+            if repository in {image.repository for image in one.of_platforms.values()}
+        ),
+        None,
+    )
+
+
+def platforms(profile: Profile, image_uri: str | None, instance_type: str | None) -> tuple[str, ...]:
+    """Return for which platforms there is an image: some of `instance_types.PLATFORMS`.
+
+    Args:
+        profile: the container.
+        image_uri: the image that was named; None for the container's own.
+        instance_type: the type that was named, which an image that only the user knows is taken to be for; on GPUs
+            only where there are images of the container for those.
+    """
+    if image_uri is None and profile.repository is not None:
+        return tuple(profile.of_platforms)
+    named = image_uri or ""
+    known = (
+        platform
+        for platform, image in profile.of_platforms.items()
+        if named.endswith(f"/{image.repository}:{image.tag}")
+    )
+    assumed = platform_of(instance_type) if profile.others else image_architecture(instance_type)
+    return (next(known, assumed),)
 
 
 def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str]:
@@ -282,15 +352,16 @@ def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str
     settings = {
         variable: format(value, "g") if isinstance(value, float) else str(value)
         for name, value in sorted(told.items())
-        if value is not None and (variable := profile.settings[name]) is not None
+        if value is not None
+        for variable in (profile.settings[name] or "").split()
     }
     return {**profile.environment, **settings}
 
 
 def files(profile: Profile, model: Mapping[str, Any], *, relocate_model: bool = False) -> dict[str, str]:
-    """Return the variables that name a model and what lies beside it, where anything does and the image wants it.
+    """Return the variables that name a model and what lies beside it, where the image wants them.
 
-    Of a model alone the image finds the one file; of several it would take the first that its file system tells.
+    By itself the image would take the first file that its file system tells.
 
     Args:
         profile: the container.
@@ -298,7 +369,7 @@ def files(profile: Profile, model: Mapping[str, Any], *, relocate_model: bool = 
         relocate_model: whether a model in a directory is moved to the root.
     """
     beside = model.get("companions", ())
-    if profile.options is None or not beside:
+    if profile.options is None:
         return {}
 
     def place(path: str) -> str:

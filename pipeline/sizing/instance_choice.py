@@ -1,8 +1,9 @@
 """Which instance types hold a model, and with how many slots: the cheapest one and faster ones, with their arithmetic.
 
 Owns the choice of an instance type, its slots, its time-outs and the size of its volume. Memory is the same sum as on
-serverless (`fit`); how fast answers come is computed from how fast the weights are read. Refuses to ask an account: how
-many instances it may have is `pipeline.planning.quotas`'s.
+serverless (`fit`), or that of a GPU (`gpu_fit`); how fast answers come is computed from how fast the weights are read.
+The types of one choice are of one platform: a plan's model is made once, with one image and one environment. Refuses to
+ask an account: how many instances it may have is `pipeline.planning.quotas`'s.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from pipeline import limits
 from pipeline.errors import ModelDoesNotFit, Problem
 from pipeline.limits import GB, GiB, MiB
-from pipeline.sizing import hourly_costs, instance_types, preference
+from pipeline.sizing import gpu_fit, hourly_costs, instance_types, preference
+from pipeline.sizing.gpu_fit import GpuSettings
 from pipeline.sizing.preference import NOTHING_ASKED
 from pipeline.spelling import did_you_mean
 from pipeline.state_data.plan_types import Offer
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.sizing.fit import Fit
+    from pipeline.sizing.gpu_fit import GpuPlacement
     from pipeline.sizing.instance_types import Instance
     from pipeline.sizing.preference import Wish
 
@@ -33,6 +36,9 @@ MOST_OFFERS: Final = 3
 MOST_SLOTS: Final = 8
 SLOTS_OF_A_CPU: Final = 2
 """Bounds of the slots that are planned unasked: measured, see docs/adr/0060."""
+
+_OF_HOST: Final = frozenset({"server", "checkpoints", "saved prompts"})
+"""The lines of a fit that lie in the host's memory, wherever the model's layers do."""
 
 LEAST_WAITING: Final = 4
 MOST_WAITING: Final = 64
@@ -65,8 +71,11 @@ def offers(needed: Fit, table: Sequence[Instance], wish: Wish = NOTHING_ASKED) -
         table: the types.
         wish: by what they are ordered, and how fast they must be.
     """
-    found = (_offer(needed, one) for one in table if holds(needed, one))
-    return preference.ordered(found, _wish_of(needed, wish), MOST_OFFERS)
+    found = [_offer(needed, one) for one in table if holds(needed, one)]
+    wish = _wish_of(needed, wish)
+    first = preference.ordered(found, wish, 1)
+    alike = (one for one in found if first and one.platform == first[0].platform)
+    return preference.ordered(alike, wish, MOST_OFFERS)
 
 
 def _wish_of(needed: Fit, wish: Wish) -> Wish:
@@ -74,12 +83,45 @@ def _wish_of(needed: Fit, wish: Wish) -> Wish:
 
 
 def holds(needed: Fit, instance: Instance) -> bool:
-    """Tell whether a type has the memory and the disk for a model, and something to spare."""
+    """Tell whether a type has the memory and the disk for a model, and something to spare.
+
+    On GPUs it holds a model whose layers all lie there, or as many as are asked for.
+    """
     return _in_memory(needed, instance) and _volume_gb(needed) <= _disk_gb(instance)
 
 
 def _in_memory(needed: Fit, instance: Instance) -> bool:
+    if instance.gpu is not None:
+        return _placed(needed, instance, _gpu_layers(needed)) is not None
     return needed.memory_bytes + HOST_RESERVE <= instance.memory_gib * GiB
+
+
+def _gpu_layers(needed: Fit) -> int:
+    """Return how many layers are to lie on GPUs."""
+    every = gpu_fit.whole(needed.demand.shape)
+    return min(needed.demand.n_gpu_layers or every, every)
+
+
+def _placed(needed: Fit, instance: Instance, number: int | None) -> GpuPlacement | None:
+    """Return where so many layers lie, or as many as fit; None where that is not possible."""
+    demand = needed.demand
+    return gpu_fit.place(
+        demand.shape,
+        instance,
+        _gpu_settings(needed),
+        host_reserve=HOST_RESERVE + _of_host(needed),
+        beside=demand.beside_lines,
+        n_gpu_layers=number,
+    )
+
+
+def _gpu_settings(needed: Fit) -> GpuSettings:
+    demand = needed.demand
+    return GpuSettings(demand.n_ctx, demand.n_parallel, demand.cache_type)
+
+
+def _of_host(needed: Fit) -> int:
+    return sum(line.bytes for line in needed.lines if line.name in _OF_HOST)
 
 
 def _disk_gb(instance: Instance) -> float:
@@ -131,12 +173,25 @@ def choose_slots(  # noqa: PLR0917 as `choose`, and the slots
     Raises:
         ModelDoesNotFit: as `choose` does; with the slots that were requested, where those are too many.
     """
+    needed = _split(needed, table, asked)
     if n_parallel is not None:
         slotted = needed.with_slots(n_parallel)
         return slotted, choose(subject, slotted, table, asked, wish)
     # What one slot is offered, the slots fit into: they decide no type, and so cost nothing.
     slotted = needed.with_slots(slots(needed, choose(subject, needed, table, asked, wish), table))
     return slotted, choose(subject, slotted, table, asked, wish)
+
+
+def _split(needed: Fit, table: Sequence[Instance], asked: str | None) -> Fit:
+    """Return what the model needs with as many layers on GPUs as a type has room for that was requested by name.
+
+    Unasked all of them lie there, or the type is none to take: what the host reads is slow.
+    """
+    found = next((one for one in table if one.name == asked), None)
+    if found is None or found.gpu is None or needed.demand.n_gpu_layers is not None:
+        return needed
+    placed = _placed(needed, found, None)
+    return needed if placed is None or placed.whole else needed.with_gpu_layers(placed.layers)
 
 
 def slots(needed: Fit, offered: Sequence[Offer], table: Sequence[Instance]) -> int:
@@ -153,7 +208,8 @@ def slots(needed: Fit, offered: Sequence[Offer], table: Sequence[Instance]) -> i
     if needed.demand.shape.embeds:
         return 1
     types = [one for one in table if any(one.name == offer.name for offer in offered)]
-    most = min(MOST_SLOTS, SLOTS_OF_A_CPU * offered[0].vcpus)
+    on_gpu = offered[0].gpu_layers is not None
+    most = MOST_SLOTS if on_gpu else min(MOST_SLOTS, SLOTS_OF_A_CPU * offered[0].vcpus)
     return next((n for n in range(most, 1, -1) if _all_hold(needed.with_slots(n), types)), 1)
 
 
@@ -195,16 +251,49 @@ def answer_s(offer: Offer, tokens: int) -> float:
 def describe(offer: Offer, count: int) -> str:
     """Return an offer in one line."""
     price = hourly_costs.price(offer.name, count, offer.usd_per_hour)
-    return f"{price} ({offer.price}); about {offer.tokens_per_s:g} tokens/s"
+    first = offer.first_token_s
+    soon = (
+        "" if first is None else f", the first after {first:g} s of {gpu_fit.PROMPT_TOKENS} tokens of prompt"
+    )
+    return f"{price} ({offer.price}); about {offer.tokens_per_s:g} tokens/s{soon}"
 
 
 def _offer(needed: Fit, instance: Instance) -> Offer:
+    placed = _placed(needed, instance, _gpu_layers(needed)) if instance.gpu else None
+    return _on_cpus(needed, instance) if placed is None else _on_gpus(needed, instance, placed)
+
+
+def _on_gpus(needed: Fit, instance: Instance, placed: GpuPlacement) -> Offer:
+    return replace(
+        _on_cpus(needed, instance),
+        tokens_per_s=placed.tokens_per_s,
+        memory=_gpu_memory(needed, instance, placed),
+        speed=placed.speed,
+        gpu_layers=placed.layers,
+        first_token_s=placed.first_token_s,
+    )
+
+
+def _gpu_memory(needed: Fit, instance: Instance, placed: GpuPlacement) -> str:
+    """Return the arithmetic of the fullest GPU, and of the host."""
+    gpu = "GPU" if instance.gpu is None else instance.gpu.name
+    parts = " + ".join(f"{line.name} {line.bytes / MiB:,.0f}" for line in placed.lines)
+    host = placed.host_bytes + _of_host(needed)
+    left = "" if placed.whole else f", {placed.of_layers - placed.layers} of them on the host"
+    return (
+        f"{placed.layers} of {placed.of_layers} layers on {instance.gpus} x {gpu}{left}; the fullest: {parts} = "
+        f"{_mib(placed.gpu_bytes)} of {_mib(placed.usable_bytes)}; host: {_mib(host)} + {_mib(HOST_RESERVE)} of "
+        f"{_mib(round(instance.memory_gib * GiB))} (computed, not measured)"
+    )
+
+
+def _on_cpus(needed: Fit, instance: Instance) -> Offer:
     shape = needed.demand.shape
     # One answer reads the cache of its own slot.
     cache = sum(line.bytes for line in needed.lines if line.name == "kv cache") // needed.demand.n_parallel
     # Of a draft model's guesses it is not known how many hold: they make answers faster, or not.
     read = shape.tensor_bytes + needed.demand.beside.adapter_bytes + cache
-    per_s = instance.bandwidth_gb_s * GB / max(read, 1)
+    per_s = instance.bandwidth_gb_s * GB * gpu_fit.BANDWIDTH_SHARE / max(read, 1)
     return Offer(
         name=instance.name,
         vcpus=instance.vcpus,
@@ -213,10 +302,11 @@ def _offer(needed: Fit, instance: Instance) -> Offer:
         tokens_per_s=float(f"{per_s:.2g}"),
         memory=f"{_mib(needed.memory_bytes)} needed + {_mib(HOST_RESERVE)} for the host of "
         f"{_mib(round(instance.memory_gib * GiB))}",
-        speed=f"{instance.bandwidth_gb_s:g} GB/s ({instance.how}) / {read / GB:.2f} GB read for each token: "
-        "weights and a full context",
+        speed=f"{gpu_fit.BANDWIDTH_SHARE:.0%} of {instance.bandwidth_gb_s:g} GB/s ({instance.how}) / "
+        f"{read / GB:.2f} GB read for each token: weights and a full context; computed, not measured",
         disk=_disk(needed, instance),
         price=instance.source,
+        platform=instance.platform,
     )
 
 
@@ -237,7 +327,7 @@ def _too_slow(needed: Fit, table: Sequence[Instance], asked: str | None, wish: W
     ]
     if any(preference.meets(one, _wish_of(needed, wish)) for one in found):
         return None
-    fastest = max(found, key=lambda one: one.tokens_per_s)
+    fastest = max(found, key=lambda one: (one.tokens_per_s, -one.usd_per_hour))
     return Problem(
         "TooSlow",
         f"{fastest.tokens_per_s:g} tokens/s on {fastest.name}, {'' if asked else 'the fastest '}at "
@@ -249,6 +339,13 @@ def _too_slow(needed: Fit, table: Sequence[Instance], asked: str | None, wish: W
 
 def _asked_problem(needed: Fit, table: Sequence[Instance], asked: str) -> Problem | None:
     found = next((one for one in table if one.name == asked), None)
+    if found is None and instance_types.facts(asked) is not None and asked not in instance_types.LISTED:
+        return Problem(
+            "PriceUnknown",
+            f"instance_type {asked!r}, whose price is not known here",
+            "a price: a plan says what it costs",
+            "`sealift prices --refresh` reads AWS's list; or add it to 'instance_types'",
+        )
     if found is None:
         return Problem(
             "UnknownInstanceType",
@@ -262,6 +359,13 @@ def _asked_problem(needed: Fit, table: Sequence[Instance], asked: str) -> Proble
         fix = (
             f"set instance_type to {instead[0].name!r}" if instead else "use a smaller model or quantisation"
         )
+        if found.gpu is not None:
+            return Problem(
+                "InstanceTooSmall",
+                f"instance_type {asked!r}: {_gpu_lack(needed, found)}",
+                "a type whose GPUs and host hold the model",
+                fix + _fewer_slots(needed, found),
+            )
         return Problem(
             "InstanceTooSmall",
             f"instance_type {asked!r} with {found.memory_gib:g} GiB for {_mib(needed.memory_bytes)} and "
@@ -277,14 +381,26 @@ def _none_problem(needed: Fit, table: Sequence[Instance]) -> Problem | None:
         return None
     if large := [one for one in table if _in_memory(needed, one)]:
         return _disk_problem(needed, max(large, key=_disk_gb))
-    most = max(table, key=lambda one: one.memory_gib)
+    cpus, gpus = ([one for one in table if bool(one.gpus) is on] for on in (False, True))
+    most = max(cpus or table, key=lambda one: one.memory_gib)
+    widest = max(gpus, key=lambda one: one.gpus * (one.gpu.usable_gib if one.gpu else 0), default=None)
+    on_gpus = f"; on GPUs {widest.name}: {_gpu_lack(needed, widest)}" if widest else ""
     return Problem(
         "TooMuchMemory",
-        f"{_mib(needed.memory_bytes)} of memory needed{_with_slots(needed)}",
+        f"{_mib(needed.memory_bytes)} of memory needed{_with_slots(needed)}{on_gpus}",
         f"at most {most.memory_gib:g} GiB, what {most.name} has, less {_mib(HOST_RESERVE)} for the host",
         "use a smaller model, quantisation or n_ctx, or add a larger type to 'instance_types'"
         + _fewer_slots(needed, most),
     )
+
+
+def _gpu_lack(needed: Fit, instance: Instance) -> str:
+    """Return what a model would take on a type's GPUs that do not hold it."""
+    demand = needed.demand
+    laid = gpu_fit.lay(
+        demand.shape, instance, _gpu_settings(needed), _gpu_layers(needed), demand.beside_lines
+    )
+    return "" if laid is None else _gpu_memory(needed, instance, laid)
 
 
 def _with_slots(needed: Fit) -> str:

@@ -2,7 +2,7 @@
 
 Owns what is made of the data (`instance_data`), and what a person may add to it (`instance_types` of a request).
 Refuses to choose: that is `instance_choice`. A type whose price nobody has told is known, and never chosen by its
-price; whoever knows it adds it.
+price; whoever knows it adds it. An image is for one platform: x86-64 or arm64 CPUs, or NVIDIA GPUs.
 
 Prices are those of real-time inference in us-east-1, per instance and hour, of the day and the source that each says.
 A list that was read from AWS (`live_prices`) takes their place, type by type. An instance is paid for from its creation
@@ -26,13 +26,17 @@ from typing import TYPE_CHECKING, Final
 from pipeline.sizing import instance_data
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 PRICED_IN: Final = "us-east-1"
 
 X86_64: Final = "x86_64"
 ARM64: Final = "arm64"
 """The architectures of CPUs, as an image's tag names them."""
+CUDA: Final = "cuda"
+"""NVIDIA's GPUs, beside x86-64 CPUs."""
+PLATFORMS: Final = (X86_64, ARM64, CUDA)
+"""What an image may be for."""
 _GRAVITON: Final = re.compile(r"ml\.[a-z]+[0-9]+[a-z]*g[a-z]*\.")
 """A `g` behind the generation says AWS's own CPUs (m6g, c7gn, im4gn); before it, it is the family's (g5: a GPU)."""
 _OWN_DISK: Final = ("g5", "g6", "g7e", "p5", "trn1")
@@ -41,6 +45,12 @@ _OWN_DISK: Final = ("g5", "g6", "g7e", "p5", "trn1")
 def image_architecture(name: str | None) -> str:
     """Return for which CPUs an image must be, by the type's name (ec2); serverless, None, has x86-64."""
     return ARM64 if name is not None and _GRAVITON.match(name) else X86_64
+
+
+def platform_of(name: str | None) -> str:
+    """Return for what an image must be, by the type's name: one of `PLATFORMS`; serverless, None, has x86-64."""
+    known = None if name is None else facts(name)
+    return CUDA if known is not None and known.gpu else image_architecture(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,13 @@ class Instance:
     """GB of its own disk, where it has one; None: none, or its size is not known."""
     source: str = ""
     """Whose price it is, and of when."""
+    gpu: Gpu | None = None
+    gpus: int = 0
+
+    @property
+    def platform(self) -> str:
+        """For what an image must be: one of `PLATFORMS`."""
+        return CUDA if self.gpu else image_architecture(self.name)
 
 
 def _facts() -> Iterator[InstanceFacts]:
@@ -146,16 +163,17 @@ LISTED: Final[Mapping[str, ListedPrice]] = MappingProxyType(
 """The prices that are known without asking anybody, by type."""
 
 
-def priced(prices: Mapping[str, ListedPrice] = LISTED) -> tuple[Instance, ...]:
+def priced(
+    prices: Mapping[str, ListedPrice] = LISTED, platforms: Collection[str] = (X86_64,)
+) -> tuple[Instance, ...]:
     """Return the types that may be chosen by their price, cheapest first.
-
-    Of those without GPUs and for x86-64: the others are data as yet, since nothing is planned for them.
 
     Args:
         prices: by type; a type that has none here has the listed one, and one that has neither is left out.
+        platforms: for which there is an image: some of `PLATFORMS`.
     """
     known = {**LISTED, **prices}
-    found = (
+    found = [
         Instance(
             one.name,
             one.vcpus,
@@ -165,11 +183,13 @@ def priced(prices: Mapping[str, ListedPrice] = LISTED) -> tuple[Instance, ...]:
             one.how,
             one.disk_gb,
             known[one.name].source,
+            one.gpu,
+            one.gpus,
         )
         for one in TYPES
-        if one.gpu is None and one.architecture == X86_64 and one.name in known
-    )
-    return _sorted(found)
+        if one.name in known
+    ]
+    return _sorted(one for one in found if one.platform in platforms)
 
 
 def _sorted(types: Iterable[Instance]) -> tuple[Instance, ...]:
@@ -177,17 +197,23 @@ def _sorted(types: Iterable[Instance]) -> tuple[Instance, ...]:
 
 
 TABLE: Final = priced()
-"""What may be chosen without anybody's help, cheapest first."""
+"""What any container may run on without anybody's help, cheapest first."""
 
 
-def table(own: Iterable[Instance] = (), prices: Mapping[str, ListedPrice] = LISTED) -> tuple[Instance, ...]:
+def table(
+    own: Iterable[Instance] = (),
+    prices: Mapping[str, ListedPrice] = LISTED,
+    platforms: Collection[str] = (X86_64,),
+) -> tuple[Instance, ...]:
     """Return all types, cheapest first; one that a request brings takes the place of a known one of its name.
 
     Args:
         own: the request's.
         prices: as `priced` takes them.
+        platforms: the same.
     """
-    return _sorted({one.name: one for one in (*priced(prices), *own)}.values())
+    brought = (one for one in own if one.platform in platforms)
+    return _sorted({one.name: one for one in (*priced(prices, platforms), *brought)}.values())
 
 
 def has_own_disk(name: str) -> bool:

@@ -21,6 +21,7 @@ Refuses to know any limit: `pipeline.sizing.fit` compares.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.gguf.architectures import DIFFUSION, WITHOUT_CACHE
 from pipeline.gguf.purpose import EVALUATES
 from pipeline.limits import MiB
+from pipeline.sizing.cache_types import CACHE_TYPES, F16
 from pipeline.sizing.layers import BATCH_ONLY, Header, Layer, Work, count, layers_of, work_of
 from pipeline.sizing.serving import MemoryLine
 
@@ -148,7 +150,13 @@ class Shape:
 
 
 def footprint(
-    shape: Shape, *, n_ctx: int, n_batch: int, n_parallel: int = 1, checkpoints: int = 0
+    shape: Shape,
+    *,
+    n_ctx: int,
+    n_batch: int,
+    n_parallel: int = 1,
+    checkpoints: int = 0,
+    cache_type: str = F16,
 ) -> tuple[MemoryLine, ...]:
     """Return what llama.cpp takes at most, line by line: a prompt and its answer fill the context of every slot.
 
@@ -158,6 +166,7 @@ def footprint(
         n_batch: tokens of prompts that are evaluated at a time.
         n_parallel: slots, which is how many requests are answered at once.
         checkpoints: copies that llama-server keeps for each slot of what cannot be rolled back (`--ctx-checkpoints`).
+        cache_type: of keys and values, one of `cache_types.CACHE_TYPES`.
     """
     cells = Cells.of(shape, n_ctx, n_batch, n_parallel)
     copy = "the token embedding once more: as output matrix it is repacked for the CPU"
@@ -165,7 +174,7 @@ def footprint(
     return (
         MemoryLine("weights", shape.tensor_bytes, "bytes of all tensors, read into memory once"),
         *_unless_empty(MemoryLine("output matrix", shape.embedding_copy_bytes, copy)),
-        _cache(shape, cells),
+        _cache(shape, cells, CACHE_TYPES[cache_type]),
         *_unless_empty(_state(shape, n_parallel)),
         *_unless_empty(_checkpoints(shape, cells, checkpoints)),
         _compute(shape, cells),
@@ -208,15 +217,15 @@ def _unless_empty(line: MemoryLine) -> tuple[MemoryLine, ...]:
     return (line,) if line.bytes else ()
 
 
-def _cache(shape: Shape, cells: Cells) -> MemoryLine:
+def _cache(shape: Shape, cells: Cells, number: float) -> MemoryLine:
     # Without flash attention values lie transposed, and all layers get the widest one's (TAG_V_CACHE_VARIABLE).
     values = max((layer.kv_heads * layer.value for layer in shape.layers), default=0)
     cached = [] if shape.cacheless else [layer for layer in shape.layers if layer.kv_heads]
     kinds = Counter((layer.kv_heads * layer.key + values, cells.of_layer(layer)) for layer in cached)
     kinds.update(Counter((layer.index, cells.kept_by(layer)) for layer in cached if layer.index))
-    total = sum(layers * numbers * 2 * held for (numbers, held), layers in kinds.items())
+    total = math.ceil(sum(layers * numbers * number * held for (numbers, held), layers in kinds.items()))
     terms = [
-        f"{layers} layers x {numbers} x 2 bytes x {held} tokens"
+        f"{layers} layers x {numbers} x {number:g} bytes x {held} tokens"
         for (numbers, held), layers in sorted(kinds.items(), key=lambda kind: -kind[0][1])
     ]
     nothing = "nothing is kept of a text" if shape.cacheless else "no attention layers"

@@ -73,8 +73,8 @@ NOTHING_ASKED: Final = Wish()
 
 
 def in_time(one: Priced, wish: Wish) -> bool:
-    """Tell whether an answer of `ANSWER_TOKENS` comes within a call."""
-    return not wish.answers or ANSWER_TOKENS / one.tokens_per_s <= limits.INVOCATION_S.value
+    """Tell whether an answer of `ANSWER_TOKENS` comes within a call, whose prompt takes some of it as well."""
+    return not wish.answers or ANSWER_TOKENS / one.tokens_per_s < limits.INVOCATION_S.value
 
 
 def meets(one: Priced, wish: Wish) -> bool:

@@ -86,6 +86,12 @@ class Offer:
     """Where the model lies: on a volume, or on a disk of the type's own."""
     price: str
     """Where the price is from."""
+    platform: str = unsaid("x86_64")
+    """For what the image must be: one of `instance_types.PLATFORMS`."""
+    gpu_layers: int | None = unsaid(None)
+    """That lie on GPUs, the output counted as one; None where there are none."""
+    first_token_s: float | None = unsaid(None)
+    """Expected after a prompt of 512 tokens; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,8 @@ class OnInstances:
     """Of the configuration's MetricsConfig; None where it says nothing, and AWS's own default holds."""
     volume_key: str | None = unsaid(None)
     """The ARN of the key that encrypts volumes; None for AWS's own."""
+    ami_version: str | None = unsaid(None)
+    """The machine's own image, whose driver a CUDA image needs; None for AWS's default."""
     pooled: bool = unsaid(default=False)
     """Whether the offers are a pool, of which SageMaker takes the first that it has capacity of; in plans of releases
     that knew of no pools, the others are there for quotas alone."""

@@ -124,6 +124,10 @@ class Inference:
     prefix_cache_mb: int
     n_parallel: int | None = unsaid(None)
     """None: as many slots as the hosting's memory holds, and never more than the container has."""
+    cache_type: str = unsaid("f16")
+    """Of keys and values in the cache."""
+    n_gpu_layers: int | None = unsaid(None)
+    """Layers on GPUs, the output counted as one; None: all, or of a type that was named as many as fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,5 +222,7 @@ class Request:
     """Whether that key is the stack's own, which nobody named."""
     tags: dict[str, str] | None = unsaid(None)
     """Of somebody's own; None for none."""
+    container_chosen: bool = unsaid(default=False)
+    """Whether nobody named the container, so that on instances AWS's llama.cpp image takes its place."""
     quality: RequestedGate | None = None
     """None: the consumers are switched without one. A request that an older release checked does not say."""

@@ -7,18 +7,21 @@ an endpoint that has been launched starts again whatever has become of its image
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from local_cloud.hosting.containers.container import LaunchFailedError
 from local_cloud.hosting.platform import texts
-from local_cloud.hosting.platform.images import ImageReference, architecture_of
+from local_cloud.hosting.platform.images import ImageReference, architecture_of, llama_cpp_platform
 from local_cloud.hosting.platform.resources import Capacity
 from pipeline.limits import IMAGE_BYTES
+from pipeline.sizing.instance_types import ARM64, CUDA, X86_64
 
 if TYPE_CHECKING:
     from local_cloud.hosting.containers.container import Container, Launch
     from local_cloud.hosting.platform.images import Images
     from local_cloud.hosting.platform.resources import Deployment
+
+_BY_NAME: Final = {X86_64: "amd64", CUDA: "amd64", ARM64: "arm64"}
 
 Note = Callable[[str, "Deployment", str], None]
 """Writes a line into the log of an endpoint's container."""
@@ -61,6 +64,8 @@ class CheckedLaunch:
             size = found.unpacked_bytes()
             if size > IMAGE_BYTES.value:
                 raise LaunchFailedError(texts.image_too_large(size, IMAGE_BYTES.value))
-        if found.architecture not in (None, architecture_of(deployment.capacity)):
+        # Of an image of AWS's own nothing is here but its name, which says it.
+        said = found.architecture or _BY_NAME.get(str(llama_cpp_platform(deployment.image)))
+        if said not in (None, architecture_of(deployment.capacity)):
             self._note(endpoint_name, deployment, texts.EXEC_FORMAT)
             raise LaunchFailedError(texts.cannot_start(deployment.variant_name))

@@ -2,7 +2,8 @@
 
 Owns that image's own mapping, read off its scripts (github.com/aws/deep-learning-containers, scripts/docker/llama_cpp):
 which model is taken, which options the environment gives, which path of llama-server answers which of SageMaker's.
-Runs as a program, with that of `make llama-server` as its one argument; standard library only. Refuses to be nginx: a
+Runs as a program, with that of `make llama-server` as its argument, or with what stands before that one
+(`cuda_server`); standard library only. Refuses to be nginx: a
 small proxy stands in its place, which passes on every answer piece by piece as it comes, and llama-server listens on a
 socket in the working folder, so that no second port has to be found free.
 """
@@ -175,8 +176,8 @@ class _Proxy(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def main(program: str) -> int:
-    """Start llama-server, and be its proxy until SIGTERM.
+def main(*program: str) -> int:
+    """Start llama-server, a command without its options, and be its proxy until SIGTERM.
 
     That llama-server ends does not end the image, as it does not end AWS's: /ping is a 502 from then on.
     """
@@ -186,10 +187,10 @@ def main(program: str) -> int:
         key: value.replace(MODEL_FOLDER, folder) for key, value in environ.items() if key.startswith(PREFIX)
     }
     model = first_model(Path(given.get(f"{PREFIX}MODEL_DIR", folder)))
-    command = [program, "--host", SOCKET, *arguments(given, str(model) if model else None)]
+    command = [*program, "--host", SOCKET, *arguments(given, str(model) if model else None)]
     Path(SOCKET).unlink(missing_ok=True)  # llama-server leaves it behind, and refuses one that is there
     # Not the whole command, which may have a key in it.
-    sys.stdout.write(f"llama-server is the real one: {program}, {model or 'no *.gguf found'}\n")
+    sys.stdout.write(f"llama-server is the real one: {program[-1]}, {model or 'no *.gguf found'}\n")
     sys.stdout.flush()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     proxy = ThreadingHTTPServer(("127.0.0.1", int(environ["SAGEMAKER_BIND_TO_PORT"])), _Proxy)

@@ -111,7 +111,7 @@ class ProcessLauncher:
                 "-S",
                 str(_KEEPER),
                 str(folder),
-                *self._settings.command_for(deployment.image),
+                *self._settings.command_for(deployment.image, getattr(deployment.capacity, "type", None)),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

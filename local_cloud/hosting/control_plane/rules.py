@@ -69,6 +69,7 @@ _ON_INSTANCES = frozenset(
         "VolumeSizeInGB",
         "ModelDataDownloadTimeoutInSeconds",
         "ContainerStartupHealthCheckTimeoutInSeconds",
+        "InferenceAmiVersion",
     }
 )
 _POOL = frozenset({"InstanceType", "Priority"})
@@ -97,6 +98,7 @@ _EXCLUDED_IN_VARIANT = (
     "ManagedInstanceScaling",
     "CoreDumpConfig",
     "EnableSSMAccess",
+    "InferenceAmiVersion",
 )
 
 
@@ -181,6 +183,7 @@ def _check_instances_config(request: Mapping[str, Any]) -> None:
             raise invalid(texts.volume_not_allowed(type_))
         if request.get("KmsKeyId") and instance_types.has_own_disk(type_):
             raise invalid(texts.key_not_allowed(type_))
+        _check_ami(variants[0].get("InferenceAmiVersion"), type_)
 
 
 def _check_pools(variant: Mapping[str, Any], pools: Sequence[Mapping[str, Any]]) -> None:
@@ -194,6 +197,13 @@ def _check_pools(variant: Mapping[str, Any], pools: Sequence[Mapping[str, Any]])
         for value in seen:
             if seen.count(value) > 1:
                 raise invalid(texts.twice_in_pool(member, value))
+
+
+def _check_ami(version: str | None, type_: str) -> None:
+    """Refuse a machine image whose accelerator the type has not; that it is one that exists its enum has said."""
+    known = instance_types.facts(type_)
+    if version is not None and ("gpu" not in version or known is None or known.gpu is None):
+        raise invalid(texts.ami_not_allowed(version, type_))
 
 
 def _require(variant: Mapping[str, Any], member: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from pipeline.image.manifest import DOCKER_MANIFEST
+from pipeline.sizing.instance_types import ARM64, CUDA, X86_64
 
 if TYPE_CHECKING:
     from local_cloud.hosting.platform.resources import Capacity, Instances
@@ -21,6 +22,7 @@ _URI: Final = re.compile(
 _GRAVITON: Final = re.compile(r"ml\.[a-z]+\d+g[a-z]*\.")
 """AWS's own processors have a `g` behind the generation: ml.c7g, ml.r7gd, ml.m6gn
 (https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-type-names.html)."""
+_LLAMA_CPP: Final = re.compile(r"/llama-cpp(?P<arm>-arm64)?:(?P<tag>[^:@]+)")
 MEDIA_TYPE: Final = DOCKER_MANIFEST
 """What SageMaker takes as a manifest (seen: aws/amazon-sagemaker-feedback 180)."""
 
@@ -49,6 +51,14 @@ class ImageReference:
     def arn(self) -> str:
         """Return the repository's ARN."""
         return f"arn:aws:ecr:{self.region}:{self.account}:repository/{self.repository}"
+
+
+def llama_cpp_platform(uri: str) -> str | None:
+    """Return for what an image of AWS's llama.cpp is: one of `instance_types.PLATFORMS`; None for any other image."""
+    found = _LLAMA_CPP.search(uri)
+    if found is None:
+        return None
+    return ARM64 if found["arm"] else CUDA if "cuda" in found["tag"] else X86_64
 
 
 class FoundImage(Protocol):

@@ -7,14 +7,19 @@ larger of the old and the new concurrency while it lasts.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from local_cloud.hosting.platform import texts
 from local_cloud.hosting.platform.refusals import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+_HAS_GPUS: Final = re.compile(r"ml\.[gp]\d")
+"""By the families' names, so that it holds for types that nobody here knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class Quotas:
     """'ml.m5.large for endpoint usage' and so on, by type."""
     instances_of_a_type: int = 4
     """Of a type that is not in `instances`. OURS: what accounts are given differs from type to type."""
+    gpu_instances_of_a_type: int = 0
+    """Of such a type with GPUs: what new accounts are told when they ask for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,8 @@ class QuotaDemand:
 
 def check_instances(quotas: Quotas, of_type: str, used: int, delta: int) -> None:
     """Raise ResourceLimitExceeded when so many more instances of a type are too many."""
-    limit = quotas.instances.get(of_type, quotas.instances_of_a_type)
+    usual = quotas.gpu_instances_of_a_type if _HAS_GPUS.match(of_type) else quotas.instances_of_a_type
+    limit = quotas.instances.get(of_type, usual)
     if delta > 0 and used + delta > limit:
         quota = f"{of_type} for endpoint usage"
         raise AwsError("ResourceLimitExceeded", texts.quota_exceeded(quota, "Instances", limit, used, delta))

@@ -10,10 +10,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local_cloud.hosting.platform.images import llama_cpp_platform
 from local_cloud.hosting.platform.resources import Capacity
 from pipeline import package_files
 from pipeline.limits import MiB
 from pipeline.sizing import instance_types
+from pipeline.sizing.instance_types import CUDA
 
 if TYPE_CHECKING:
     from local_cloud.hosting.platform.resources import Deployment
@@ -26,6 +28,7 @@ _LONGEST_S = 3600.0
 
 _CONTAINERS = Path(__file__).resolve().parents[1] / "containers"
 _IMITATION = _CONTAINERS / "llama_server.py"
+_CUDA = _CONTAINERS / "cuda_server.py"
 
 
 def own_image(program: Path | None) -> tuple[str, ...]:
@@ -98,9 +101,20 @@ class HostingSettings:
     stop_grace_s: float = 30.0
     """From SIGTERM to SIGKILL (developer guide, your-algorithms-inference-code)."""
 
-    def command_for(self, image: str) -> tuple[str, ...]:
-        """Return what stands for the entry point of an image, by its URI."""
-        return self.llama_server if "/llama-cpp:" in image else self.command
+    def command_for(self, image: str, instance_type: str | None = None) -> tuple[str, ...]:
+        """Return what stands for the entry point of an image.
+
+        Args:
+            image: its URI.
+            instance_type: what it runs on, whose GPUs a CUDA image finds there or does not; None on serverless.
+        """
+        platform = llama_cpp_platform(image)
+        if platform is None:
+            return self.command
+        if platform != CUDA or str(_IMITATION) in self.llama_server:
+            return self.llama_server
+        *entry, program = self.llama_server
+        return (*entry, sys.executable, str(_CUDA), instance_type or "", program)
 
     @property
     def behind_llama_cpp(self) -> str:

@@ -89,6 +89,11 @@ def key_not_allowed(instance_type: str) -> str:
     return f"KmsKeyId is not supported for the selected Instance type {instance_type}: it has local storage."
 
 
+def ami_not_allowed(version: str, instance_type: str) -> str:
+    """Return the refusal of a machine image for a type without its accelerator. OURS; what each is for is MODEL's."""
+    return f"InferenceAmiVersion {version} is not supported for the instance type {instance_type}."
+
+
 def type_and_pool() -> str:
     """Return the refusal of a variant that names a type and a pool. OURS; that a pool replaces the type is GUIDE's."""
     return "InstanceType and InstancePools cannot both be given."

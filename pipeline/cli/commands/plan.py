@@ -105,6 +105,11 @@ class PlanShown:
         return self.choice.hosting if self.choice else SERVERLESS
 
     @property
+    def container_note(self) -> str:
+        """Why it would be served otherwise than serverless; empty where it would not."""
+        return self.choice.container_note if self.choice else ""
+
+    @property
     def artifact(self) -> str:
         """In what the model would reach the endpoint."""
         return IMAGE_ARTIFACT if self.choice and self.choice.in_image else ARCHIVE_ARTIFACT
@@ -197,7 +202,7 @@ class PlanShown:
             "instances": self.instances,
             "names": {"model": self.name, "endpoint_config": self.name, "endpoint": self.endpoint},
             "fit": self.needed.to_json() if self.needed else None,
-            "arithmetic": self.needed.arithmetic if self.needed else None,
+            "arithmetic": self.choice.arithmetic if self.choice else None,
             "problems": [problem.to_json() for problem in self.problems],
             "container": self.request.container,
             "containers": [{**asdict(one), "within_quota": one.within_quota} for one in self.containers],
@@ -266,7 +271,8 @@ def plan_files(
         made = judge(files, served.request, datetime.now(UTC).date(), known_prices())
         packed = _PACKED if is_packed(files, made.hosting) else ""
         won = deployment_flags.overruled(fields, beside if isinstance(beside, dict) else {}, where)
-        return replace(made, notes=tuple(filter(None, (packed, *made.notes, unseen, served.note, *won))))
+        container = made.container_note or served.note
+        return replace(made, notes=tuple(filter(None, (packed, *made.notes, unseen, container, *won))))
 
 
 def without_stack(
@@ -338,7 +344,7 @@ def judge(
     made = decide(inspect_sources(files, request), request, today, prices)
     if is_packed(files, request.hosting) and made.hosting == INSTANCE and made.fits:
         # Only the plan tells with hosting `auto`, and nothing is unpacked there that need not be.
-        return decide(_inspect_model(files, _rules(request)), request, today, prices)
+        return decide(_inspect_model(files, archive_rules.of(request)), request, today, prices)
     return made
 
 
@@ -353,7 +359,7 @@ def inspect_sources(files: Sequence[Source], request: Request) -> ArchiveReport:
 
     A model that is packed on its way is reported as the archive that it becomes.
     """
-    source, rules = files[0], _rules(request)
+    source, rules = files[0], archive_rules.of(request)
     if is_packed(files, request.hosting):
         report = _inspect_model(files, rules)
         return replace(report, format="tar.gz", size=packed_source.of(files).size)
@@ -366,15 +372,6 @@ def inspect_sources(files: Sequence[Source], request: Request) -> ArchiveReport:
 
 def _inspect_model(files: Sequence[Source], rules: Rules) -> ArchiveReport:
     return bare.check(files, rules=rules)
-
-
-def _rules(request: Request) -> Rules:
-    return archive_rules.archive_rules(
-        request.code,
-        relocate_model=request.relocate_model,
-        hosting=request.hosting,
-        container=request.container,
-    )
 
 
 def decide(
@@ -398,6 +395,7 @@ def decide(
         notes += (_BEHIND,)
     archive = {"size": report.size, "extracted_bytes": extracted, "parts": bare}
     choice = planned.choose(request, archive, model, artifact_choice.assumed_below(request), prices or {})
+    request = choice.request
     needs = () if _only_instances(request) else container_needs.compare(request, archive, model)
     said = plan_notes.notes(request, model, today, choice.hosting)
     said += plan_notes.image_notes(choice.needed)
@@ -589,9 +587,11 @@ def _budgets(needed: fit.Fit, memory_mb: int | None, screen: Screen) -> None:
 
 
 def _instance_budgets(made: PlanShown, needed: fit.Fit, screen: Screen) -> None:
-    screen.say(f"  memory: {needed.memory_bytes / MiB:,.0f} MiB")
-    for line in needed.lines:
-        _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
+    if not (made.offers and made.offers[0].gpu_layers):
+        # What lies on GPUs has a sum of its own, which each type tells.
+        screen.say(f"  memory: {needed.memory_bytes / MiB:,.0f} MiB")
+        for line in needed.lines:
+            _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
     for offer in made.offers:
         head = "instance" if offer is made.offers[0] else "or"
         screen.say(f"  {head}: {instance_choice.describe(offer, made.request.instance_count)}")

@@ -538,12 +538,7 @@ def _whole(source: FileSource, ready: _Ready, to: Told) -> ArchiveReport | None:
     report, request = ready.made.report, ready.request
     packs = plan.is_packed([source], request.hosting)
     if not packs and not ready.bare:
-        rules = archive_rules.archive_rules(
-            request.code,
-            relocate_model=request.relocate_model,
-            hosting=request.hosting,
-            container=request.container,
-        )
+        rules = archive_rules.of(request)
         report = checksum.check(source, rules=rules, progress=to.working("verifying"))
     seconds = time.monotonic() - begun
     if report.problems:

@@ -89,7 +89,7 @@ def llama_1b(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("quantization", "size", "instance"),
     [
-        pytest.param("Q4_K_M", 16.5e9, "ml.c5.4xlarge", id="Q4_K_M, 16.5 GB"),
+        pytest.param("Q4_K_M", 16.5e9, "ml.g6.xlarge", id="Q4_K_M, 16.5 GB"),
         pytest.param("Q8_0", 28.7e9, "ml.c7i.8xlarge", id="Q8_0, 28.7 GB"),
     ],
 )
@@ -471,8 +471,11 @@ def test_a_model_too_big_for_serverless_fits_an_instance(
     assert (document["memory_mb"], document["max_concurrency"]) == (None, None)
     assert document["bytes_read"] < READ_MOST
     on = document["instances"]
-    assert [one["name"] for one in on["offers"]] == ["ml.c5.4xlarge", "ml.c7i.8xlarge", "ml.c5.9xlarge"]
-    assert on["usd_per_hour"] == 0.816
+    assert [one["name"] for one in on["offers"]] == ["ml.g6.xlarge", "ml.g5.xlarge", "ml.g6e.xlarge"]
+    assert on["usd_per_hour"] == 1.1267
+    assert all(one["first_token_s"] for one in on["offers"])
+    assert document["container"] == "llama-cpp"
+    assert document["arithmetic"].startswith("63 of 63 layers on 1 x L4")
     assert all(one["memory"] and one["speed"] and one["price"] for one in on["offers"])
 
 
@@ -485,8 +488,10 @@ def test_auto_proposes_an_instance_with_its_price(
 
     assert status == 1
     assert "InstanceNotAllowed" in said
-    assert "set allow_instances to true for 1 x ml.c5.4xlarge, $0.816 an hour, $596 a month" in said
-    assert "about 3.3 tokens/s" in said
+    assert "set allow_instances to true for 1 x ml.g6.xlarge, $1.1267 an hour, $822 a month" in said
+    assert "about 13 tokens/s, the first after 0.91 s of 512 tokens of prompt" in said
+    assert "container 'llama-cpp' is chosen: on instances" in said
+    assert "container 'pytorch' is chosen" not in said
     beside = gemma_27b.with_name(request_sources.SIDECAR)
     beside.write_text(json.dumps({"hosting": "auto", "allow_instances": True}))
     try:
@@ -515,7 +520,7 @@ def test_an_instance_that_is_too_small_is_refused(
 
     assert status == 1
     assert [one["error"] for one in document["problems"]] == ["InstanceTooSmall"]
-    assert document["problems"][0]["fix"] == "set instance_type to 'ml.c5.4xlarge'"
+    assert document["problems"][0]["fix"] == "set instance_type to 'ml.g6.xlarge'"
 
 
 # ------------------------------------------------------------------ split models

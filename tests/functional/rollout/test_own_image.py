@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_an_older_stack_is_asked_nothing_and_says_nothing() -> None:
     nobody: Any = SimpleNamespace(ecr=None)
 
     assert preflight.served(nobody, request(), {}) == container_choice.ContainerChoice(
-        request(container="pytorch"), ""
+        replace(request(container="pytorch"), container_chosen=True), ""
     )
     with pytest.raises(InvalidInput, match="no 'image_uri', and no sealift-"):
         preflight.served(nobody, request(container="custom"), {})

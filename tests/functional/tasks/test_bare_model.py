@@ -174,7 +174,7 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
     model = {
         "ModelName": name,
         "PrimaryContainer": {
-            "Image": "763104351884.dkr.ecr.us-east-1.amazonaws.com/llama-cpp:server-sagemaker-cpu-v1",
+            "Image": "763104351884.dkr.ecr.us-east-1.amazonaws.com/llama-cpp:server-sagemaker-cuda-v1",
             "ModelDataSource": {
                 "S3DataSource": {
                     "S3Uri": f"s3://artifacts/{key}",
@@ -184,13 +184,16 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
                 }
             },
             "Environment": {
-                "SM_LLAMA_CPP_PARALLEL": "8",
+                "SM_LLAMA_CPP_MODEL": "/opt/ml/model/gemma.gguf",
+                "SM_LLAMA_CPP_N_GPU_LAYERS": "63",
+                "SM_LLAMA_CPP_FLASH_ATTN": "on",
+                "SM_LLAMA_CPP_PARALLEL": "6",
                 "SM_LLAMA_CPP_METRICS": "true",
                 "LLAMA_ARG_CTX_CHECKPOINTS": "1",
                 "LLAMA_ARG_LOAD_MODE": "none",
                 "SM_LLAMA_CPP_TEMP": "0.7",
                 "SM_LLAMA_CPP_TOP_P": "0.9",
-                "SM_LLAMA_CPP_CTX_SIZE": "16384",
+                "SM_LLAMA_CPP_CTX_SIZE": "12288",
                 "SM_LLAMA_CPP_BATCH_SIZE": "512",
                 "SM_LLAMA_CPP_N_PREDICT": "150",
                 "SM_LLAMA_CPP_CACHE_RAM": "32",
@@ -206,13 +209,13 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
                 "VariantName": "AllTraffic",
                 "ModelName": name,
                 "InstancePools": [
-                    {"InstanceType": "ml.c5.4xlarge", "Priority": 1},
-                    {"InstanceType": "ml.c7i.8xlarge", "Priority": 2},
-                    {"InstanceType": "ml.c5.9xlarge", "Priority": 3},
+                    {"InstanceType": "ml.g6.xlarge", "Priority": 1},
+                    {"InstanceType": "ml.g5.xlarge", "Priority": 2},
+                    {"InstanceType": "ml.g6e.xlarge", "Priority": 3},
                 ],
                 "VariantInstanceProvisionTimeoutInSeconds": 600,
                 "InitialInstanceCount": 1,
-                "VolumeSizeInGB": 19,
+                "InferenceAmiVersion": "al2023-ami-sagemaker-inference-gpu-4-1",
                 "ModelDataDownloadTimeoutInSeconds": 621,
                 "ContainerStartupHealthCheckTimeoutInSeconds": 600,
             }
@@ -526,18 +529,18 @@ def test_a_quota_leads_to_fewer_and_then_to_the_next_type(
     script.account().missing("describe_endpoint_config", "endpoint configuration")
     other = do("StepDown", script.clients, plan=fewer, refusal=refused(0))
 
-    assert (fewer["instances"]["type"], fewer["instances"]["count"]) == ("ml.c5.4xlarge", 1)
-    assert (other["instances"]["type"], other["instances"]["count"]) == ("ml.c7i.8xlarge", 2)
+    assert (fewer["instances"]["type"], fewer["instances"]["count"]) == ("ml.g6.xlarge", 1)
+    assert (other["instances"]["type"], other["instances"]["count"]) == ("ml.g5.xlarge", 2)
     assert len({one["names"]["endpoint_config"] for one in (two, fewer, other)}) == 3
     assert [step["did"] for step in other["steps"]] == [
-        "ask for 1 x ml.c5.4xlarge",
-        "ask for 2 x ml.c7i.8xlarge, at $1.714 an hour each",
+        "ask for 1 x ml.g6.xlarge",
+        "ask for 2 x ml.g5.xlarge, at $1.408 an hour each",
     ]
     told = do("RestoreCapacity", script.clients, plan=other, running={})
     assert told == {
         "max_concurrency": None,
-        "steps": ["runs on 2 x ml.c7i.8xlarge instead of 2 x ml.c5.4xlarge"],
-        "told": "2 x ml.c7i.8xlarge; runs on 2 x ml.c7i.8xlarge instead of 2 x ml.c5.4xlarge",
+        "steps": ["runs on 2 x ml.g5.xlarge instead of 2 x ml.g6.xlarge"],
+        "told": "2 x ml.g5.xlarge; runs on 2 x ml.g5.xlarge instead of 2 x ml.g6.xlarge",
     }
 
 

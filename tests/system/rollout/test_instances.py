@@ -43,7 +43,7 @@ def allowed(cloud: LocalCloud) -> Iterator[Callable[[dict[str, int]], None]]:
 
 def test_a_bare_model_becomes_an_endpoint_that_answers(deployments: Deployments, model: Path) -> None:
     """The GGUF as it is, code and runtime beside it: nothing is packed, extracted or copied by a Lambda."""
-    ended = deployments.upload(model, "mole", on_instances(), name="harbour.gguf")
+    ended = deployments.upload(model, "mole", on_instances(container="pytorch"), name="harbour.gguf")
 
     assert ended.status == "SUCCEEDED", ended.cause
     plan = ended.results["plan_deployment"]

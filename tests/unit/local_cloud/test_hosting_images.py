@@ -56,6 +56,7 @@ class FakeImages:
     """A registry with one image."""
 
     image: FakeImage | None = field(default_factory=FakeImage)
+    name: str = "sealift:1"
     pullers: set[str] = field(default_factory=lambda: {ROLE})
 
     def may_pull(self, role_arn: str, reference: ImageReference) -> bool:
@@ -64,7 +65,7 @@ class FakeImages:
 
     def find(self, reference: ImageReference) -> FoundImage | None:
         """Return the image."""
-        return self.image if (reference.repository, reference.tag) == ("sealift", "1") else None
+        return self.image if f"{reference.repository}:{reference.tag}" == self.name else None
 
 
 class ImageWorld(World):
@@ -243,6 +244,31 @@ def test_an_image_runs_on_its_own_architecture(
     assert told["EndpointStatus"] == ("InService" if runs else "Failed")
     assert told.get("FailureReason") == (None if runs else CANNOT_START)
     assert [line for *_, line in world.lines] == ([] if runs else ["exec /usr/bin/serve: exec format error"])
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "runs"),
+    [
+        pytest.param("llama-cpp-arm64:server-sagemaker-cpu-v1", "ml.c7g.xlarge", True, id="ARM"),
+        pytest.param("llama-cpp-arm64:server-sagemaker-cpu-v1", "ml.m5.xlarge", False, id="ARM on x86-64"),
+        pytest.param("llama-cpp:server-sagemaker-cpu-v1", "ml.c7g.xlarge", False, id="x86-64 on ARM"),
+        pytest.param("llama-cpp:server-sagemaker-cuda-v1", "ml.c7g.xlarge", False, id="CUDA on ARM"),
+        pytest.param(
+            "llama-cpp:server-sagemaker-cuda-v1", "ml.m5.xlarge", True, id="CUDA, which finds no GPU later"
+        ),
+    ],
+)
+def test_an_image_of_awss_is_for_what_its_name_says(
+    world: ImageWorld, name: str, type_: str, runs: bool
+) -> None:
+    """Nothing else of it is here."""
+    world.images.image, world.images.name = FakeImage(architecture=None), name
+    world.model(Image=URI.replace("sealift:1", name))
+    world.ask("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[on(type_)])
+    world.endpoint()
+    world.jobs.finish()
+
+    assert world.status() == ("InService" if runs else "Failed")
 
 
 def test_serverless_runs_no_arm(world: ImageWorld) -> None:

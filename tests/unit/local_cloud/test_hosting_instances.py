@@ -95,6 +95,51 @@ def test_the_quota_is_that_of_the_type(world: World) -> None:
     world.endpoint("f", "other")
 
 
+def test_a_new_account_has_no_gpus(world: World) -> None:
+    """Until its quota of the type is raised; types without GPUs are there."""
+    world.model()
+    variant = on_instances(InstanceType="ml.g5.xlarge")
+    del variant["VolumeSizeInGB"]
+    world.ask("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[variant])
+
+    error = world.refused("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+
+    assert error.code == "ResourceLimitExceeded"
+    assert (error.message or "").startswith(
+        "The account-level service limit 'ml.g5.xlarge for endpoint usage' is 0 Instances, with current "
+        "utilization of 0 Instances and a request delta of 1 Instances."
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "type_", "refusal"),
+    [
+        pytest.param("al2023-ami-sagemaker-inference-gpu-4-1", "ml.g5.xlarge", None, id="a GPU's"),
+        pytest.param(
+            "al2023-ami-sagemaker-inference-gpu-4-1", "ml.m5.xlarge", "is not supported", id="no GPU"
+        ),
+        pytest.param(
+            "al2-ami-sagemaker-inference-neuron-2", "ml.g5.xlarge", "is not supported", id="another's"
+        ),
+        pytest.param("al2023-gpu", "ml.g5.xlarge", "Member must satisfy enum value set", id="none of AWS's"),
+    ],
+)
+def test_a_machines_image_is_for_its_accelerator(
+    world: World, version: str, type_: str, refusal: str | None
+) -> None:
+    """One of those that AWS names, where the type has what it is for."""
+    world.model()
+    variant = on_instances(InstanceType=type_, InferenceAmiVersion=version)
+    if type_.startswith("ml.g"):
+        del variant["VolumeSizeInGB"]
+    request = {"EndpointConfigName": "c", "ProductionVariants": [variant]}
+
+    if refusal is None:
+        world.ask("CreateEndpointConfig", **request)
+    else:
+        assert refusal in str(world.refused("CreateEndpointConfig", **request))
+
+
 def test_what_is_deleted_gives_its_instances_back(world: World) -> None:
     """When it is gone, not before."""
     serve(world, InitialInstanceCount=2)

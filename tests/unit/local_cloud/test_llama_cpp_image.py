@@ -77,3 +77,18 @@ def test_one_setting_says_which_server_stands_for_the_image() -> None:
     assert settings.behind_llama_cpp == "the real llama-server stands for AWS's llama.cpp image"
     assert settings.command_for("1.dkr.ecr.us-east-1.amazonaws.com/llama-cpp:server-sagemaker-cpu-v1") == real
     assert settings.command_for("1.dkr.ecr.us-east-1.amazonaws.com/our-llama-cpp:1") == settings.command
+    arm = "1.dkr.ecr.us-east-1.amazonaws.com/llama-cpp-arm64:server-sagemaker-cpu-v1"
+    assert settings.command_for(arm, "ml.c8g.large") == real
+
+
+def test_a_cuda_image_is_the_real_server_behind_the_memory_of_its_type() -> None:
+    """The imitation has no GPUs to speak of."""
+    cuda = "1.dkr.ecr.us-east-1.amazonaws.com/llama-cpp:server-sagemaker-cuda-v1"
+    real = entry_point(Path("/built/llama-server"))
+    command = HostingSettings(llama_server=real).command_for(cuda, "ml.g5.xlarge")
+
+    assert command[:2] == real[:2]
+    assert command[3].endswith("/cuda_server.py")
+    assert command[4:] == ("ml.g5.xlarge", "/built/llama-server")
+    imitated = entry_point(None)
+    assert HostingSettings(llama_server=imitated).command_for(cuda, "ml.g5.xlarge") == imitated

@@ -123,6 +123,18 @@ SAID = (
         id="start-up",
     ),
     pytest.param("Ping failed due to insufficient memory.", "OutOfMemory", id="memory"),
+    # ggml-org/llama.cpp, issue 20431.
+    pytest.param(
+        "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 144817.04 MiB on device 0: cudaMalloc failed: out of "
+        "memory",
+        "GpuOutOfMemory",
+        id="a GPU's memory",
+    ),
+    pytest.param(
+        "error while loading shared libraries: libcuda.so.1: cannot open shared object file: No such file or directory",
+        "NoGpuDriver",
+        id="no GPU",
+    ),
     pytest.param("worker pid 81 was terminated by signal 9", "OutOfMemory", id="killed"),
     pytest.param(
         'Received server error (0) from model with message "An error occurred while handling request as the model '

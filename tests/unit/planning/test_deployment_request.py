@@ -43,6 +43,7 @@ def test_one_field_is_enough(defaults: StackDefaults) -> None:
         "consumers",
         "default_consumer",
         "default_volume_key",
+        "container_chosen",
     } - {"consumer"}
     assert request.service == "harbour"
     assert request.max_concurrency is None

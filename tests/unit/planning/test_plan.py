@@ -685,7 +685,7 @@ def instance_facts(facts_with: FactsMaker, **fields: Any) -> plan.PlanFacts:
 
 def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
     """The cheapest type, a volume, raised time-outs, and the file as it is; nothing of serverless."""
-    made = plan.plan(instance_facts(facts_with))
+    made = plan.plan(instance_facts(facts_with, **OURS))
     name = made.names.endpoint
 
     assert made.hosting == "instance"
@@ -694,7 +694,7 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
         {
             "VariantName": "AllTraffic",
             "ModelName": name,
-            "InstancePools": pools("ml.c5.4xlarge", "ml.c7i.8xlarge", "ml.c5.9xlarge"),
+            "InstancePools": pools("ml.c7i.8xlarge", "ml.c5.9xlarge"),
             "VariantInstanceProvisionTimeoutInSeconds": 600,
             "InitialInstanceCount": 1,
             "VolumeSizeInGB": 19,
@@ -710,17 +710,129 @@ def test_an_instance_plan_asks_for_instances(facts_with: FactsMaker) -> None:
         }
     }
     assert made.instances is not None
-    assert made.instances.usd_per_hour == 0.816
-    assert [one.name for one in made.instances.offers] == [
-        "ml.c5.4xlarge",
-        "ml.c7i.8xlarge",
-        "ml.c5.9xlarge",
-    ]
+    assert made.instances.usd_per_hour == 1.714
+    assert [one.name for one in made.instances.offers] == ["ml.c7i.8xlarge", "ml.c5.9xlarge"]
     assert made.keep_previous == 0
-    assert any("$0.816 an hour" in note for note in made.notes)
+    assert any("$1.714 an hour" in note for note in made.notes)
     assert not any("ends unfinished at 60 s" in note for note in made.notes)
     slow = plan.plan(instance_facts(facts_with, instance_type="ml.r5.xlarge"))
     assert any("ends unfinished at 60 s" in note for note in slow.notes)
+
+
+OURS: dict[str, Any] = {"container": "custom", "image_uri": IMAGE_URI}
+"""An image for x86-64 CPUs alone."""
+
+
+def test_a_model_too_slow_for_cpus_goes_to_a_gpu(facts_with: FactsMaker) -> None:
+    """With the CUDA image, its driver, all layers there and the model by name; no volume beside an NVMe disk."""
+    made = plan.plan(instance_facts(facts_with))
+    on = made.instances
+    container = made.requests.create_model["PrimaryContainer"]
+    (variant,) = made.requests.create_endpoint_config["ProductionVariants"]
+
+    assert on is not None
+    assert [one.name for one in on.offers] == ["ml.g6.xlarge", "ml.g5.xlarge", "ml.g6e.xlarge"]
+    assert on.usd_per_hour == 1.1267
+    assert container["Image"].endswith("/llama-cpp:server-sagemaker-cuda-v1")
+    assert variant["InferenceAmiVersion"] == "al2023-ami-sagemaker-inference-gpu-4-1"
+    assert "VolumeSizeInGB" not in variant
+    gpu = {"MODEL": "/opt/ml/model/llama-3.2-1b-q4_k_m.gguf", "FLASH_ATTN": "on", "METRICS": "true"}
+    layers = str(on.offers[0].gpu_layers)
+    assert {
+        f"SM_LLAMA_CPP_{name}": value for name, value in {**gpu, "N_GPU_LAYERS": layers}.items()
+    }.items() <= (told(made).items())
+    assert "layers on 1 x L4; the fullest: weights" in made.arithmetic
+    assert made.arithmetic.endswith("(computed, not measured)")
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        pytest.param(
+            {"container": "pytorch", "instance_type": "ml.g5.xlarge"}, "NoImageForType", id="TorchServe"
+        ),
+        pytest.param({**OURS, "instance_type": "ml.g5.xlarge"}, "NoImageForType", id="ours"),
+        pytest.param({"instance_type": "ml.c8g.4xlarge"}, "PriceUnknown", id="no price"),
+        pytest.param({**OURS, "min_tokens_per_s": 10}, "TooSlow", id="too slow on CPUs"),
+    ],
+)
+def test_a_type_that_cannot_be_taken_says_why(
+    facts_with: FactsMaker, fields: dict[str, Any], error: str
+) -> None:
+    """It has no image, or no price, or is too slow."""
+    with pytest.raises(ModelDoesNotFit) as refusal:
+        plan.plan(instance_facts(facts_with, **fields))
+
+    assert [one.error for one in refusal.value.problems] == [error]
+
+
+def test_graviton_has_an_image_of_its_own(facts_with: FactsMaker) -> None:
+    """AWS's for arm64, where a price is known; with the volume that such types have."""
+    read = {"ml.m8g.4xlarge": instance_types.ListedPrice(0.5, "AWS said so")}
+    made = plan.plan(replace(instance_facts(facts_with), prices=read))
+
+    assert made.instances is not None
+    assert {one.platform for one in made.instances.offers} == {"arm64"}
+    assert made.image_uri.endswith("/llama-cpp-arm64:server-sagemaker-cpu-v1")
+    assert "N_GPU_LAYERS" not in str(told(made))
+    assert _volume(made) == 19
+
+
+def test_a_container_that_nobody_named_is_awss_llama_cpp_image_on_instances(facts_with: FactsMaker) -> None:
+    """Which was chosen for serverless, and is another one there: the note says so, and the first one is gone."""
+    facts = instance_facts(
+        facts_with, container="pytorch", hosting="auto", allow_instances=True, instance_type="ml.g5.2xlarge"
+    )
+    facts = replace(facts, container_note="container 'pytorch' is chosen: why")
+    named = plan.plan(replace(facts, request=replace(facts.request, instance_type=None)))
+    chosen = plan.plan(replace(facts, request=replace(facts.request, container_chosen=True)))
+
+    assert "/pytorch-inference:" in named.image_uri
+    assert named.notes[0] == "container 'pytorch' is chosen: why"
+    assert "/llama-cpp:server-sagemaker-cuda" in chosen.image_uri
+    assert chosen.notes[0].startswith("container 'llama-cpp' is chosen: on instances")
+    assert not any("'pytorch'" in note for note in chosen.notes)
+
+
+@pytest.mark.parametrize(
+    ("changed", "fields"),
+    [
+        pytest.param({"purpose": "embedding"}, {}, id="it embeds"),
+        pytest.param({"purpose": "rerank"}, {}, id="it ranks"),
+        pytest.param({}, {"smoke_test": {"ask_with": "prompt"}}, id="it is asked otherwise"),
+    ],
+)
+def test_what_is_not_asked_with_messages_stays_where_it_was(
+    facts_with: FactsMaker, changed: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    """AWS's image hands every call to its chat completions."""
+    facts = instance_facts(facts_with, container="pytorch", **fields)
+    facts = replace(
+        facts, request=replace(facts.request, container_chosen=True), model={**facts.model, **changed}
+    )
+
+    assert "/pytorch-inference:" in plan.plan(facts).image_uri
+
+
+def test_a_smaller_cache_leaves_room_for_slots(facts_with: FactsMaker) -> None:
+    """Of keys and values alike, with flash attention, where the container has such a setting."""
+    asked = {"inference": {"cache_type": "q8_0", "n_ctx": 32768}}
+    plain, small = (
+        plan.plan(instance_facts(facts_with, instance_type="ml.g5.xlarge", inference=one))
+        for one in ({"n_ctx": 32768}, asked["inference"])
+    )
+
+    assert plain.instances is not None
+    assert small.instances is not None
+    assert small.instances.slots > plain.instances.slots
+    assert {told(small)[f"SM_LLAMA_CPP_CACHE_TYPE_{which}"] for which in "KV"} == {"q8_0"}
+    assert "SM_LLAMA_CPP_CACHE_TYPE_K" not in told(plain)
+    ours = told(plan.plan(instance_facts(facts_with, **OURS, **asked)))
+    assert (ours["LLAMA_ARG_CACHE_TYPE_V"], ours["LLAMA_ARG_FLASH_ATTN"]) == ("q8_0", "on")
+    with pytest.raises(InvalidInput, match="cache_type 'q8_0', and container is 'pytorch'"):
+        plan.plan(instance_facts(facts_with, container="pytorch", **asked))
+    with pytest.raises(InvalidInput, match="n_gpu_layers 3, and container is 'pytorch'"):
+        plan.plan(instance_facts(facts_with, container="pytorch", inference={"n_gpu_layers": 3}))
 
 
 def pools(*types: str) -> list[dict[str, Any]]:
@@ -740,7 +852,7 @@ STEP = plan_types.CapacityStep(asked="1 x", said="no", did="another")
 @pytest.mark.parametrize(
     "fields",
     [
-        pytest.param({"instance_type": "ml.c5.4xlarge"}, id="a type is named"),
+        pytest.param({"instance_type": "ml.g6.xlarge"}, id="a type is named"),
         pytest.param({"instance_pool": False}, id="none is wanted"),
     ],
 )
@@ -748,19 +860,19 @@ def test_without_a_pool_one_type_is_asked_for(facts_with: FactsMaker, fields: di
     """A configuration takes one of both; neither a time-out of a pool nor a note on one is left."""
     made = plan.plan(instance_facts(facts_with, **fields))
 
-    assert variant_of(made)["InstanceType"] == "ml.c5.4xlarge"
+    assert variant_of(made)["InstanceType"] == "ml.g6.xlarge"
     assert not {"InstancePools", "VariantInstanceProvisionTimeoutInSeconds"} & variant_of(made).keys()
     assert made.instances is not None
-    assert made.instances.asked == plan_types.AskedInstances(type="ml.c5.4xlarge", count=1)
+    assert made.instances.asked == plan_types.AskedInstances(type="ml.g6.xlarge", count=1)
     assert not any("has no capacity of" in note for note in made.notes)
 
 
 def test_without_a_pool_a_quota_leads_to_the_next_type_alone(facts_with: FactsMaker) -> None:
     """As before there were any: the offers are there for the ladder."""
     made = plan.plan(instance_facts(facts_with, instance_pool=False))
-    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.c7i.8xlarge", 1, STEP))
+    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.g5.xlarge", 1, STEP))
 
-    assert variant_of(stepped)["InstanceType"] == "ml.c7i.8xlarge"
+    assert variant_of(stepped)["InstanceType"] == "ml.g5.xlarge"
 
 
 def test_a_pool_is_told_with_what_each_type_costs(facts_with: FactsMaker) -> None:
@@ -768,39 +880,39 @@ def test_a_pool_is_told_with_what_each_type_costs(facts_with: FactsMaker) -> Non
     made = plan.plan(instance_facts(facts_with))
 
     assert (
-        "where SageMaker has no capacity of ml.c5.4xlarge it takes ml.c7i.8xlarge at $1.714 an hour, then "
-        "ml.c5.9xlarge at $1.836 an hour; what runs is what costs"
+        "where SageMaker has no capacity of ml.g6.xlarge it takes ml.g5.xlarge at $1.408 an hour, then "
+        "ml.g6e.xlarge at $2.6054 an hour; what runs is what costs"
     ) in made.notes
     assert made.instances is not None
-    assert made.instances.asked.pool == ("ml.c5.4xlarge", "ml.c7i.8xlarge", "ml.c5.9xlarge")
+    assert made.instances.asked.pool == ("ml.g6.xlarge", "ml.g5.xlarge", "ml.g6e.xlarge")
 
 
 def test_a_type_without_quota_leaves_the_pool(facts_with: FactsMaker) -> None:
     """The others stay in their order, in a configuration of another name; what is asked of an account stays small."""
     made = plan.plan(instance_facts(facts_with))
     stepped = sizes.step_instances(
-        made, quotas.InstancesDown("ml.c5.4xlarge", 1, STEP, without="ml.c7i.8xlarge")
+        made, quotas.InstancesDown("ml.g6.xlarge", 1, STEP, without="ml.g5.xlarge")
     )
     last = sizes.step_instances(
-        stepped, quotas.InstancesDown("ml.c5.4xlarge", 1, STEP, without="ml.c5.9xlarge")
+        stepped, quotas.InstancesDown("ml.g6.xlarge", 1, STEP, without="ml.g6e.xlarge")
     )
 
-    assert variant_of(stepped)["InstancePools"] == pools("ml.c5.4xlarge", "ml.c5.9xlarge")
-    assert variant_of(last)["InstanceType"] == "ml.c5.4xlarge"
+    assert variant_of(stepped)["InstancePools"] == pools("ml.g6.xlarge", "ml.g6e.xlarge")
+    assert variant_of(last)["InstanceType"] == "ml.g6.xlarge"
     assert len({one.names.endpoint_config for one in (made, stepped, last)}) == 3
     assert len({one.names.endpoint for one in (made, stepped, last)}) == 1
     for one in (stepped, last):
         assert one.instances is not None
-        assert (one.instances.type, one.instances.usd_per_hour) == ("ml.c5.4xlarge", 0.816)
+        assert (one.instances.type, one.instances.usd_per_hour) == ("ml.g6.xlarge", 1.1267)
 
 
 @pytest.mark.parametrize(
     ("threads", "running", "cpus"),
     [
-        pytest.param(None, {}, 16, id="as planned"),
-        pytest.param(None, {"ml.c7i.8xlarge": 1}, 32, id="the next type"),
-        pytest.param(None, {"ml.c5.4xlarge": 1, "ml.c5.9xlarge": 1}, 16, id="the smaller of two"),
-        pytest.param(4, {"ml.c7i.8xlarge": 1}, 4, id="threads that were requested"),
+        pytest.param(None, {}, 32, id="as planned"),
+        pytest.param(None, {"ml.c5.9xlarge": 1}, 36, id="the next type"),
+        pytest.param(None, {"ml.c7i.8xlarge": 1, "ml.c5.9xlarge": 1}, 32, id="the smaller of two"),
+        pytest.param(4, {"ml.c5.9xlarge": 1}, 4, id="threads that were requested"),
     ],
 )
 def test_the_cpus_are_those_of_the_type_that_runs(
@@ -808,7 +920,7 @@ def test_the_cpus_are_those_of_the_type_that_runs(
 ) -> None:
     """An alarm on all CPUs means another number of them on another type."""
     fields = {"inference": {"n_threads": threads}} if threads else {}
-    made = plan.plan(instance_facts(facts_with, **fields))
+    made = plan.plan(instance_facts(facts_with, **OURS, **fields))
 
     assert made.instances is not None
     assert alarm_rules.busy_cpus(made.instances, running) == cpus
@@ -823,17 +935,17 @@ def told(made: plan_types.Plan) -> dict[str, str]:
 def test_a_wish_chooses_the_type(facts_with: FactsMaker) -> None:
     """By speed, or as fast as is required; and a price that was read from AWS counts before the listed one."""
     fastest = plan.plan(instance_facts(facts_with, prefer="fastest"))
-    quick = plan.plan(instance_facts(facts_with, min_tokens_per_s=5, answer_within_s=30))
+    quick = plan.plan(instance_facts(facts_with, min_tokens_per_s=20, answer_within_s=30))
     facts = instance_facts(facts_with)
     cheap = {"ml.c5.9xlarge": instance_types.ListedPrice(0.01, "AWS said so")}
     read = plan.plan(replace(facts, prices=cheap))
 
     chosen = [one.instances.type for one in (fastest, quick, read) if one.instances]
-    assert chosen == ["ml.c5.9xlarge", "ml.c7i.8xlarge", "ml.c5.9xlarge"]
+    assert chosen == ["ml.g7e.2xlarge", "ml.g5.xlarge", "ml.c5.9xlarge"]
     assert read.instances is not None
     assert (read.instances.usd_per_hour, read.instances.offers[0].price) == (0.01, "AWS said so")
-    with pytest.raises(ModelDoesNotFit, match="10 tokens/s, for min_tokens_per_s 10"):
-        plan.plan(instance_facts(facts_with, min_tokens_per_s=10))
+    with pytest.raises(ModelDoesNotFit, match="100 tokens/s, for min_tokens_per_s 100"):
+        plan.plan(instance_facts(facts_with, min_tokens_per_s=100))
 
 
 def test_slots_are_planned_on_instances_and_told(facts_with: FactsMaker) -> None:
@@ -969,7 +1081,7 @@ def test_a_type_with_a_disk_of_its_own_is_asked_for_without_a_volume(facts_with:
         {"name": "ml.r7i.xlarge", "usd_per_hour": 0.02, **sized, "memory_bandwidth_gb_s": 700},
         {"name": "ml.g6.xlarge", "usd_per_hour": 0.03, **sized, "memory_bandwidth_gb_s": 800},
     ]
-    made = plan.plan(instance_facts(facts_with, instance_types=types))
+    made = plan.plan(instance_facts(facts_with, **OURS, instance_types=types))
     step = plan_types.CapacityStep(asked="1 x", said="no", did="another")
     second = sizes.step_instances(made, quotas.InstancesDown("ml.r7i.xlarge", 1, step))
     third = sizes.step_instances(second, quotas.InstancesDown("ml.g6.xlarge", 1, step))
@@ -1024,8 +1136,14 @@ def test_the_one_file_is_pinned_by_the_etag_of_the_copy(facts_with: FactsMaker) 
 @pytest.mark.parametrize(
     ("fields", "variable"),
     [
-        pytest.param({}, None, id="all that there are, which is llama-server's own default"),
-        pytest.param({"inference": {"n_threads": 2}}, "2", id="as requested"),
+        pytest.param(
+            {"instance_type": "ml.c5.4xlarge"},
+            None,
+            id="all that there are, which is llama-server's own default",
+        ),
+        pytest.param(
+            {"instance_type": "ml.c5.4xlarge", "inference": {"n_threads": 2}}, "2", id="as requested"
+        ),
     ],
 )
 def test_all_cpus_of_an_instance_are_used(
@@ -1038,6 +1156,9 @@ def test_all_cpus_of_an_instance_are_used(
     assert environment.get("SM_LLAMA_CPP_THREADS") == variable
     assert made.instances is not None
     assert made.instances.busy_cpus == int(variable or 16)
+    on_gpu = plan.plan(instance_facts(facts_with, instance_type="ml.g5.xlarge")).instances
+    assert on_gpu is not None
+    assert on_gpu.busy_cpus == 1
     own = plan.plan(instance_facts(facts_with, container="pytorch")).requests.create_model
     assert own["PrimaryContainer"]["Environment"]["SEALIFT_N_THREADS"] == "64"
 
@@ -1057,14 +1178,14 @@ def test_auto_takes_an_instance_only_when_it_is_allowed(facts_with: FactsMaker) 
 
     (problem,) = refusal.value.problems
     assert problem.error == "InstanceNotAllowed"
-    assert "1 x ml.c5.4xlarge, $0.816 an hour" in problem.fix
+    assert "1 x ml.g6.xlarge, $1.1267 an hour" in problem.fix
     assert plan.plan(instance_facts(facts_with, hosting="auto", allow_instances=True)).hosting == "instance"
 
 
 def test_a_model_in_an_archive_that_does_not_fit_says_why(facts_with: FactsMaker) -> None:
     """The reasons of serverless are in the refusal of auto."""
     with pytest.raises(
-        ModelDoesNotFit, match=r"at most 6144 MB.*set allow_instances to true for 2 x ml\.c5\.4xlarge"
+        ModelDoesNotFit, match=r"at most 6144 MB.*set allow_instances to true for 2 x ml\.c7i\.8xlarge"
     ):
         plan.plan(facts_with(model=GIANT, hosting="auto", instance_count=2))
 
@@ -1101,7 +1222,7 @@ def test_what_scales_says_so(facts_with: FactsMaker) -> None:
         tags = {one["Key"]: one["Value"] for one in getattr(made.requests, name)["Tags"]}
         assert tags[resource_tags.TAG_SCALING] == "1-4"
     assert all(one["Key"] != resource_tags.TAG_SCALING for one in plain.requests.create_endpoint["Tags"])
-    said = "scales between 1 and 4 instances, for 0.2 calls a minute of each: $0.816 to $3.264 an hour; never to none"
+    said = "scales between 1 and 4 instances, for 0.2 calls a minute of each: $1.1267 to $4.5068 an hour; never to none"
     assert said in made.notes
     assert made.names.endpoint != plain.names.endpoint
     assert (
@@ -1160,15 +1281,15 @@ def test_an_update_does_not_change_the_hosting(facts_with: FactsMaker, on_instan
 
 def test_a_step_to_another_type_changes_the_configuration_alone(facts_with: FactsMaker) -> None:
     """The model and the endpoint keep their names; the configuration has one of its own, within AWS's length."""
-    made = plan.plan(instance_facts(facts_with, service="a" * 40))
-    step = plan_types.CapacityStep(asked="1 x ml.c5.4xlarge", said="no", did="ask for another")
-    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.c7i.8xlarge", 1, step))
+    made = plan.plan(instance_facts(facts_with, service="a" * 40, **OURS))
+    step = plan_types.CapacityStep(asked="1 x ml.c7i.8xlarge", said="no", did="ask for another")
+    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.c5.9xlarge", 1, step))
 
     assert stepped.instances is not None
-    assert (stepped.instances.type, stepped.instances.usd_per_hour) == ("ml.c7i.8xlarge", 1.714)
-    assert stepped.instances.busy_cpus == 32
+    assert (stepped.instances.type, stepped.instances.usd_per_hour) == ("ml.c5.9xlarge", 1.836)
+    assert stepped.instances.busy_cpus == 36
     assert stepped.steps == (step,)
-    assert variant_of(stepped)["InstancePools"] == pools("ml.c7i.8xlarge", "ml.c5.9xlarge")
+    assert variant_of(stepped)["InstanceType"] == "ml.c5.9xlarge"
     name = stepped.names.endpoint_config
     assert stepped.names == replace(made.names, endpoint_config=name)
     assert name.startswith(f"{made.names.model}-")

@@ -112,7 +112,7 @@ def test_a_size_that_is_filled_to_the_byte_holds_the_model() -> None:
 
 @pytest.mark.parametrize(
     ("quantization", "weights", "download", "instance"),
-    [pytest.param("Q4_K_M", "15,774 MiB", "207 s", "ml.c5.4xlarge", id="Q4_K_M, 16.5 GB"),
+    [pytest.param("Q4_K_M", "15,774 MiB", "207 s", "ml.c7i.8xlarge", id="Q4_K_M, 16.5 GB"),
      pytest.param("Q8_0", "27,372 MiB", "359 s", "ml.c7i.8xlarge", id="Q8_0, 28.7 GB")],
 )  # fmt: skip
 def test_a_27b_model_is_refused_for_every_true_reason(

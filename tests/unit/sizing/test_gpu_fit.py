@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks import shapes
 from benchmarks.shapes import ModelShape
 from pipeline.limits import GB, GiB, MiB
-from pipeline.sizing import gpu_fit, instance_types
+from pipeline.sizing import cache_types, gpu_fit, instance_types
 from pipeline.sizing.gpu_fit import GpuPlacement, GpuSettings
 from pipeline.sizing.instance_types import Gpu, InstanceFacts
 from pipeline.sizing.layers import Layer
@@ -108,7 +108,7 @@ def test_a_quantized_cache_takes_its_blocks() -> None:
             for line in whole(shapes.LLAMA_8B, "ml.g6e.xlarge", 32_768, cache_type=kind).lines
             if line.name == "kv cache"
         )
-        for kind in gpu_fit.CACHE_TYPES
+        for kind in cache_types.CACHE_TYPES
     }
 
     assert sizes["q8_0"] == pytest.approx(sizes["f16"] * 34 / 64)
@@ -192,7 +192,7 @@ SETTINGS = st.builds(
     GpuSettings,
     n_ctx=st.sampled_from([512, 2048, 8192, 131_072]),
     n_parallel=st.integers(1, 8),
-    cache_type=st.sampled_from(sorted(gpu_fit.CACHE_TYPES)),
+    cache_type=st.sampled_from(sorted(cache_types.CACHE_TYPES)),
 )
 WITH_GPUS = st.sampled_from([one for one in instance_types.TYPES if one.gpu])
 

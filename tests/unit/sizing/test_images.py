@@ -11,7 +11,7 @@ import pytest
 from pipeline import limits
 from pipeline.errors import InvalidInput
 from pipeline.planning import deployment_request, plan, request_fields
-from pipeline.sizing import images
+from pipeline.sizing import images, instance_types
 from pipeline.sizing.images import CUSTOM, LLAMA_CPP, PROFILES, PYTORCH, Profile
 from tests.unit.conftest import LLAMA_1B
 
@@ -108,7 +108,7 @@ def test_a_setting_becomes_a_variable(value: float, text: str) -> None:
 def test_the_environment_is_within_sagemakers_bounds(profile: Profile) -> None:
     """At most 100 entries, keys and values of at most 1024 characters; keys are identifiers."""
     settings = {name: field.default or 1 for name, field in request_fields.INFERENCE.fields.items()}
-    named = {variable for name in settings if (variable := profile.settings[name])}
+    named = {variable for name in settings for variable in (profile.settings[name] or "").split()}
     environment = images.environment(profile, settings)
 
     assert set(environment) == {*profile.environment, *named}
@@ -125,12 +125,16 @@ def test_every_profile_takes_every_setting(profile: Profile) -> None:
         "max_waiting",
         "stream_timeout_s",
         "checkpoints",
+        "flash_attn",
     }
     lacking = {name for name, variable in profile.settings.items() if variable is None}
     assert (
         lacking
         == {
-            "pytorch": {"n_parallel", "max_waiting", "stream_timeout_s", "checkpoints"},
+            "pytorch": {
+                *("n_parallel", "max_waiting", "stream_timeout_s", "checkpoints"),
+                *("n_gpu_layers", "flash_attn", "cache_type"),
+            },
             "llama-cpp": {"timeout_s", "max_waiting", "stream_timeout_s"},
             "custom": set(),
         }[profile.name]
@@ -318,9 +322,47 @@ def test_awss_image_is_told_every_file(folder: str) -> None:
 
 
 @EACH
-def test_a_model_alone_is_found_without_a_word(profile: Profile) -> None:
-    """Deployments without anything beside the model are what they were."""
-    assert images.files(profile, {"path": "model.gguf"}) == {}
+def test_a_model_alone_is_named_too(profile: Profile) -> None:
+    """To the image that would take the first file that it finds; ours finds them by their names."""
+    named = {"SM_LLAMA_CPP_MODEL": "/opt/ml/model/model.gguf"} if profile is LLAMA_CPP else {}
+
+    assert images.files(profile, {"path": "model.gguf"}) == named
+
+
+@pytest.mark.parametrize(
+    ("platform", "name"),
+    [
+        pytest.param(instance_types.X86_64, "llama-cpp:server-sagemaker-cpu-v1", id="x86-64"),
+        pytest.param(instance_types.ARM64, "llama-cpp-arm64:server-sagemaker-cpu-v1", id="arm64"),
+        pytest.param(instance_types.CUDA, "llama-cpp:server-sagemaker-cuda-v1", id="GPUs"),
+    ],
+)
+def test_awss_llama_cpp_image_is_there_for_each_platform(platform: str, name: str) -> None:
+    """Each is known by its own name again, for that platform alone; the prebuilt one is for x86-64."""
+    uri = LLAMA_CPP.image_uri("us-east-1", platform)
+
+    assert uri == f"763104351884.dkr.ecr.us-east-1.amazonaws.com/{name}"
+    assert images.of_aws(uri) is LLAMA_CPP
+    assert images.platforms(LLAMA_CPP, uri, None) == (platform,)
+    assert (PYTORCH.image_uri("us-east-1", platform) is None) == (platform != instance_types.X86_64)
+
+
+@pytest.mark.parametrize(
+    ("profile", "image_uri", "instance_type", "platforms"),
+    [
+        pytest.param(LLAMA_CPP, None, "ml.g5.xlarge", instance_types.PLATFORMS, id="AWS's own has all"),
+        pytest.param(PYTORCH, None, "ml.g5.xlarge", ("x86_64",), id="TorchServe has one"),
+        pytest.param(LLAMA_CPP, "1.dkr/mine:1", "ml.g5.xlarge", ("cuda",), id="a copy is for the type"),
+        pytest.param(LLAMA_CPP, "1.dkr/mine:1", None, ("x86_64",), id="or for what most have"),
+        pytest.param(CUSTOM, "1.dkr/mine:1", "ml.c8g.large", ("arm64",), id="ours is for the CPUs"),
+        pytest.param(CUSTOM, "1.dkr/mine:1", "ml.g5.xlarge", ("x86_64",), id="and never for GPUs"),
+    ],
+)
+def test_an_image_that_is_named_is_for_one_platform(
+    profile: Profile, image_uri: str | None, instance_type: str | None, platforms: tuple[str, ...]
+) -> None:
+    """By its name, or by the type that it is to run on."""
+    assert images.platforms(profile, image_uri, instance_type) == platforms
 
 
 def test_an_image_of_ours_finds_them_itself() -> None:

@@ -22,8 +22,8 @@ class Type(NamedTuple):
 
 SLOW, MIDDLE, WORSE, QUICK, BEST = (
     Type("slow", 0.1, 2.4),
-    Type("middle", 0.3, 2.5),
-    Type("worse", 0.4, 2.5),
+    Type("middle", 0.3, 2.6),
+    Type("worse", 0.4, 2.6),
     Type("quick", 1.0, 10.0),
     Type("best", 8.0, 30.0),
 )
@@ -36,7 +36,7 @@ ALL = (BEST, SLOW, QUICK, WORSE, MIDDLE)
         pytest.param(Wish(), ["middle", "quick", "best"], id="what takes too long is never first"),
         pytest.param(Wish(FASTEST), ["best", "quick", "middle"], id="fastest"),
         pytest.param(Wish(TOKENS_PER_DOLLAR), ["quick", "middle", "worse"], id="tokens for a dollar"),
-        pytest.param(Wish(min_tokens_per_s=2.6), ["quick", "best"], id="a least speed"),
+        pytest.param(Wish(min_tokens_per_s=2.7), ["quick", "best"], id="a least speed"),
         pytest.param(Wish(min_tokens_per_s=10), ["quick", "best"], id="just as fast"),
         pytest.param(Wish(answer_within_s=15), ["quick", "best"], id="an answer in just so many seconds"),
         pytest.param(Wish(answer_within_s=14.9), ["best"], id="a little sooner"),
@@ -48,6 +48,13 @@ ALL = (BEST, SLOW, QUICK, WORSE, MIDDLE)
 def test_what_is_wanted_comes_first(wish: Wish, names: list[str]) -> None:
     """Three of them."""
     assert [one.name for one in preference.ordered(ALL, wish, 3)] == names
+
+
+def test_an_answer_that_takes_all_of_a_call_is_not_in_time() -> None:
+    """Its prompt is read before."""
+    just, dearer = Type("just", 0.1, 2.5), Type("dearer", 9, 2.51)
+
+    assert [one.name for one in preference.ordered((just, dearer), Wish(), 1)] == ["dearer"]
 
 
 def test_where_nothing_is_in_time_the_order_is_the_usual_one() -> None:
@@ -89,7 +96,7 @@ def test_the_first_is_never_one_that_another_beats(found: list[Type], wish: Wish
         return
 
     first = chosen[0]
-    timely = [one for one in able if 150 / one.tokens_per_s <= 60] or able
+    timely = [one for one in able if 150 / one.tokens_per_s < 60] or able
     assert first in timely
     if wish.prefer == CHEAPEST:
         assert all(first.usd_per_hour <= one.usd_per_hour for one in timely)

@@ -185,10 +185,17 @@ def test_what_only_looks_at_a_plan_does_not_ship_the_arithmetic(
         pytest.param("StepDown", {"instance_types", "instance_data"}, id="which types take a volume"),
         pytest.param(
             "CheckArchive",
-            {"images", "serving", "instance_types", "instance_data", "hourly_costs", "pricing", "preference"},
+            {
+                *("images", "serving", "instance_types", "instance_data", "hourly_costs", "pricing"),
+                *("preference", "cache_types"),
+            },
             id="what an image takes and costs, for which CPUs, and what may be preferred",
         ),
-        pytest.param("AssembleArchive", {"images", "serving"}, id="what an image takes, again"),
+        pytest.param(
+            "AssembleArchive",
+            {"images", "serving", "instance_types", "instance_data"},
+            id="what an image takes, and for which types it is",
+        ),
         pytest.param("WriteReport", {"pricing"}, id="prices"),
     ],
 )
