@@ -66,7 +66,7 @@ def test_a_model_too_large_for_serverless_gets_the_instance_that_it_takes(
 
     assert settings(tmp_path)["hosting"] == "instance"
     assert settings(tmp_path)["instance_type"] == "ml.g6.xlarge"
-    assert "$0.816 an hour" in capsys.readouterr().out
+    assert "$1.1267 an hour" in capsys.readouterr().out
     assert cli.main(["plan", str(tmp_path)]) == 0
 
 

@@ -547,32 +547,32 @@ def test_a_quota_leads_to_fewer_and_then_to_the_next_type(
 def test_what_runs_of_a_pool_is_told(do: Task, script: Script, two: dict[str, Any]) -> None:
     """By DescribeEndpoint's word, when SageMaker has taken another type, or several."""
     for running, what in (
-        ({"ml.c7i.8xlarge": 2}, "2 x ml.c7i.8xlarge"),
-        ({"ml.c5.4xlarge": 1, "ml.c5.9xlarge": 1}, "1 x ml.c5.4xlarge + 1 x ml.c5.9xlarge"),
+        ({"ml.g5.xlarge": 2}, "2 x ml.g5.xlarge"),
+        ({"ml.g6.xlarge": 1, "ml.g6e.xlarge": 1}, "1 x ml.g6.xlarge + 1 x ml.g6e.xlarge"),
     ):
         told = do("RestoreCapacity", script.clients, plan=two, running=running)
 
         (step,) = told["steps"]
         assert step == (
-            f"runs on {what} instead of 2 x ml.c5.4xlarge, since SageMaker had no capacity of ml.c5.4xlarge"
+            f"runs on {what} instead of 2 x ml.g6.xlarge, since SageMaker had no capacity of ml.g6.xlarge"
         )
         assert told["told"] == f"{what}; {step}"
-    same = do("RestoreCapacity", script.clients, plan=two, running={"ml.c5.4xlarge": 2})
-    assert same == {"max_concurrency": None, "steps": [], "told": "2 x ml.c5.4xlarge"}
+    same = do("RestoreCapacity", script.clients, plan=two, running={"ml.g6.xlarge": 2})
+    assert same == {"max_concurrency": None, "steps": [], "told": "2 x ml.g6.xlarge"}
 
 
 def test_a_type_without_quota_leaves_the_pool(do: Task, script: Script, two: dict[str, Any]) -> None:
     """One to fall back to goes; the first stays, as many as were asked for."""
     refusal = refused(0)
-    refusal["Cause"] = refusal["Cause"].replace("ml.r5.xlarge", "ml.c7i.8xlarge")
+    refusal["Cause"] = refusal["Cause"].replace("ml.r5.xlarge", "ml.g5.xlarge")
     script.account().missing("describe_endpoint_config", "endpoint configuration")
 
     stepped = do("StepDown", script.clients, plan=two, refusal=refusal)
 
     (variant,) = stepped["requests"]["create_endpoint_config"]["ProductionVariants"]
-    assert [one["InstanceType"] for one in variant["InstancePools"]] == ["ml.c5.4xlarge", "ml.c5.9xlarge"]
+    assert [one["InstanceType"] for one in variant["InstancePools"]] == ["ml.g6.xlarge", "ml.g6e.xlarge"]
     assert variant["InitialInstanceCount"] == 2
-    assert stepped["steps"][-1]["did"] == "ask for 2 x ml.c5.4xlarge without ml.c7i.8xlarge in the pool"
+    assert stepped["steps"][-1]["did"] == "ask for 2 x ml.g6.xlarge without ml.g5.xlarge in the pool"
 
 
 def test_a_type_that_was_asked_for_is_not_changed(do: Task, script: Script, two: dict[str, Any]) -> None:
