@@ -195,7 +195,7 @@ def test_a_speed_stands_with_its_endpoint() -> None:
 
     (service,) = service_status.arrange(facts)
 
-    assert list(status.lines([service], NOW, speeds))[-1] == (
+    assert list(status.lines([service], NOW, speeds))[-2] == (
         "             speed measured warm with one caller: first token after 0.25 s, 14.5 tokens/s; the plan computed "
         "about 14"
     )
