@@ -32,7 +32,7 @@ class ContainerCall:
     """Whether the answer is handed on as it comes."""
 
 
-class Pieces(Protocol):
+class AnswerPieces(Protocol):
     """The body of an answer that is still coming; whoever has it closes it, and so ends the answer."""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -50,7 +50,7 @@ class ContainerAnswer:
     body: bytes
     content_type: str | None = None
     custom_attributes: str | None = None
-    pieces: Pieces | None = None
+    pieces: AnswerPieces | None = None
     """The body where it is handed on as it comes; None where `body` has all of it."""
 
 

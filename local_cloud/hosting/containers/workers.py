@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from local_cloud.hosting.containers.container import (
+        AnswerPieces,
         Container,
         ContainerAnswer,
         ContainerCall,
         Launch,
-        Pieces,
     )
     from local_cloud.hosting.platform.resources import (
         AwsAccount,
@@ -293,7 +293,9 @@ class Worker:
 class _OnItsWay:
     """An answer that is handed on as it comes; what goes wrong with it is told in its middle."""
 
-    def __init__(self, pieces: Pieces, *, ended: Callable[[], None], broken: Callable[[], AwsError]) -> None:
+    def __init__(
+        self, pieces: AnswerPieces, *, ended: Callable[[], None], broken: Callable[[], AwsError]
+    ) -> None:
         self._pieces = pieces
         self._ended = ended
         self._broken = broken

@@ -48,7 +48,7 @@ def failure(error: AwsError) -> bytes:
     return message(headers, json.dumps({"Message": error.message, **error.fields}).encode())
 
 
-class Source(Protocol):
+class PieceSource(Protocol):
     """The bytes of an answer as they come."""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -80,7 +80,7 @@ class Framed:
         ends: with what it is to end once its first bytes were there; None for as it ends by itself.
     """
 
-    def __init__(self, source: Source, ends: AwsError | None = None) -> None:
+    def __init__(self, source: PieceSource, ends: AwsError | None = None) -> None:
         self._source = source
         self._ends = ends
 
