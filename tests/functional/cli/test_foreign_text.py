@@ -342,6 +342,7 @@ def test_the_log_of_a_task_holds_nothing_hostile(text: str, service: str) -> Non
     written: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = written.append  # type: ignore[method-assign]
+    level = task_log.LOG.level
     task_log.LOG.addHandler(handler)
     task_log.LOG.setLevel(logging.INFO)
     event = {"log": {"execution": f"arn{text}", "service": service, "state": f"A{text}"}}
@@ -357,6 +358,7 @@ def test_the_log_of_a_task_holds_nothing_hostile(text: str, service: str) -> Non
             lambda_handler.Task(run)(event, None)
     finally:
         task_log.LOG.removeHandler(handler)
+        task_log.LOG.setLevel(level)
 
     # Lambda writes a record's attributes as JSON, which escapes the half of what is hostile.
     assert len(written) >= 4
