@@ -145,7 +145,10 @@ class _Scan:
     def _read_endpoints(self) -> None:
         for row in self._rows(MadeKind.ENDPOINT, "list_endpoints", "Endpoints"):
             name, arn, status = row["EndpointName"], row["EndpointArn"], row["EndpointStatus"]
-            tags, why = self._sagemaker_tags(name, arn)
+            whose = self._sagemaker_tags(name, arn)
+            if whose is None:
+                continue
+            tags, why = whose
             described: Mapping[str, Any] = {}
             if self._scope.users or (self._scope.described and self._is_wanted(tags)):
                 ask = self._clients.sagemaker.describe_endpoint
@@ -173,7 +176,10 @@ class _Scan:
                 if found is None:
                     continue
                 self._configs[name] = frozenset(one["ModelName"] for one in found["ProductionVariants"])
-            tags, why = self._sagemaker_tags(name, arn)
+            whose = self._sagemaker_tags(name, arn)
+            if whose is None:
+                continue
+            tags, why = whose
             models = tuple(sorted(self._configs.get(name, ())))
             if self._note(MadeKind.CONFIG, name, created, tags, why, arn=arn, uses=models) and not why:
                 one = releases.read(name, arn, created.isoformat(), tags, self._statuses)
@@ -192,8 +198,11 @@ class _Scan:
                     continue
                 self._archives |= dict.fromkeys(_urls(found), name)
                 self._images |= dict.fromkeys(_images(found), name)
+            whose = self._sagemaker_tags(name, arn)
+            if whose is None:
+                continue
+            tags, why = whose
             self._models.add(name)
-            tags, why = self._sagemaker_tags(name, arn)
             self._note(MadeKind.MODEL, name, row["CreationTime"], tags, why, arn=arn)
 
     def _read_alarms(self) -> None:
@@ -206,7 +215,10 @@ class _Scan:
             if endpoint is None or endpoint in self._statuses:
                 continue
             arn, changed = row["AlarmArn"], row["AlarmConfigurationUpdatedTimestamp"]
-            tags, why = _readable(lambda arn=arn: _tags(client.list_tags_for_resource(ResourceARN=arn)))  # type: ignore[misc]
+            whose = _readable(lambda arn=arn: _tags(client.list_tags_for_resource(ResourceARN=arn)))  # type: ignore[misc]
+            if whose is None:
+                continue
+            tags, why = whose
             self._note(MadeKind.ALARM, row["AlarmName"], changed, tags, why, uses=(endpoint,))
         if not complete:
             self._note_bound(MadeKind.ALARM)
@@ -407,8 +419,11 @@ class _Scan:
             return False
         return scope.stack is None or f":{scope.stack}{naming.MACHINE_SUFFIX}:" in execution
 
-    def _sagemaker_tags(self, name: str, arn: str) -> tuple[dict[str, str], str]:
-        """Return the tags of what may be Sealift's by its name; of anything else none."""
+    def _sagemaker_tags(self, name: str, arn: str) -> tuple[dict[str, str], str] | None:
+        """Return the tags of what may be Sealift's by its name, of anything else none; None for what is gone by now.
+
+        What was listed a moment ago and has no tags any more would be taken for an endpoint that serves nothing.
+        """
         only = self._scope.service
         if not naming.may_be_ours(name) or (only and not naming.is_named_after(name, only)):
             return {}, ""
@@ -444,13 +459,13 @@ class _Scan:
         self._unseen[kind] = f"there are more than {self._scope.most} of this kind in the account: {kind}"
 
 
-def _readable(ask: Callable[[], dict[str, str]]) -> tuple[dict[str, str], str]:
-    """Return tags, and why they could not be read."""
+def _readable(ask: Callable[[], dict[str, str]]) -> tuple[dict[str, str], str] | None:
+    """Return tags, and why they could not be read; None when what has them is gone."""
     try:
         return ask(), ""
     except ClientError as error:
         if service_errors.is_missing(error):
-            return {}, ""
+            return None
         if service_errors.is_access_denied(error):
             return {}, f"its tags could not be read: {service_errors.text(error) or 'access denied'}"
         raise

@@ -298,3 +298,26 @@ def test_what_a_service_is_called_by_is_known_from_the_scan(clients: Clients) ->
     assert {one.name for one in facts.endpoints} == {
         f"{service}-{identity}" for service, identities in DEPLOYMENTS.items() for identity in identities
     }
+
+
+def test_an_endpoint_that_goes_while_it_is_looked_at_is_gone(clients: Clients) -> None:
+    """It was listed, and had no tags a moment later: its deployment has none any more, and its alarms are left."""
+    gone = "quay-00000000000c"
+
+    def deleted(params: dict[str, Any], model: Any, **_more: Any) -> None:
+        if model.name == "ListTags" and params["ResourceArn"].endswith(f":endpoint/{gone}"):
+            told = {"Error": {"Code": "ValidationException", "Message": f'Could not find endpoint "{gone}".'}}
+            raise ClientError(told, model.name)  # type: ignore[arg-type]
+
+    clients.sagemaker.meta.events.register("provide-client-params", deleted)
+
+    scope = Scope(kinds=frozenset({MadeKind.ENDPOINT, MadeKind.ALARM}), users=False, described=True)
+    account = account_scan.scan(clients, scope)
+
+    (quay,) = account.releases["quay"]
+    assert (quay.status, quay.serves) == (None, False)
+    assert {one.name for one in account.made if one.kind is MadeKind.ENDPOINT} == {
+        "harbour-00000000000a",
+        "harbour-00000000000b",
+    }
+    assert {one.name for one in account.made if one.kind is MadeKind.ALARM} == set(alarms.names(gone))

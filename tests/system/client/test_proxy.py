@@ -84,7 +84,7 @@ def test_every_service_is_there_by_its_name(
     """On serverless and on an instance, whole and as a stream; then it ends as it is asked to."""
     endpoints = {
         "scow": deployed(deployments, archive, "scow", consumer=None),
-        "yawl": deployed(deployments, archive, "yawl", consumer=None, **INSTANCE),
+        "yawl": deployed(deployments, archive, "yawl", consumer=None, container="pytorch", **INSTANCE),
     }
     monkeypatch.setenv("SEALIFT_PROXY_KEY", "harbor")
     with proxy(deployments.cloud, monkeypatch) as running:

@@ -243,6 +243,10 @@ def test_a_state_that_is_entered_again_with_the_same_data_comes_to_the_same(
         assert result["consumers"][0]["value"] == endpoint_of(ended)
     else:
         path = {"UpdateConsumer": "update_consumer", "RetirePrevious": "retire_previous"}
+        for told in (result, results["update_consumer"]):
+            for answered in told.get("consumers", ()):
+                # How much of a prompt is in the cache depends on who asked last.
+                answered["answer"]["usage"].pop("prompt_tokens_details", None)
         assert result == results[path.get(name, "restore_capacity")]
     assert deployments.resources() == there
 

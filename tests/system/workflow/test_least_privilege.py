@@ -243,7 +243,11 @@ def _sweep(deployments: Deployments, archive: Path, consumer: dict[str, Any]) ->
     deployments.fail(
         "sagemaker.DeleteEndpoint=AccessDeniedException", "lambda.DeleteFunction=AccessDeniedException"
     )
-    _failed(deployments.upload(archive, "swept", _scaled(consumer=consumer)), "ConsumerFailed")
+    # One whose log is measured, so that its filters are swept with it.
+    _failed(
+        deployments.upload(archive, "swept", _scaled(consumer=consumer, container="pytorch")),
+        "ConsumerFailed",
+    )
     deployments.fail()
     live.remove()
     (name,) = deployments.resources()["endpoints"]
