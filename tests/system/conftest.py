@@ -126,6 +126,10 @@ def empty(cloud: LocalCloud) -> None:
         cloud.clients.logs.delete_metric_filter(
             logGroupName=one["logGroupName"], filterName=one["filterName"]
         )
+    scaling: Any = cloud.clients.autoscaling
+    for one in scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]:
+        named = {key: one[key] for key in ("ServiceNamespace", "ResourceId", "ScalableDimension")}
+        scaling.deregister_scalable_target(**named)
     ssm: Any = cloud.clients.ssm
     for page in ssm.get_paginator("get_parameters_by_path").paginate(Path=naming.PARAMETERS, Recursive=True):
         for one in page["Parameters"]:

@@ -100,14 +100,18 @@ def test_an_archive_goes_to_an_instance_too(deployments: Deployments, archive: P
     asked = {"max": 3, "concurrent_requests_per_instance": 2}
     first = deployments.upload(archive, "pier", on_instances(auto_scaling=asked))
     assert first.status == "SUCCEEDED", first.cause
-    (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
     endpoint = first.results["plan_deployment"]["names"]["endpoint"]
-    assert target["ResourceId"] == f"endpoint/{endpoint}/variant/AllTraffic"
+    its = f"endpoint/{endpoint}/variant/AllTraffic"
+    (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[its])[
+        "ScalableTargets"
+    ]
     assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 3)
     assert first.results["restore_capacity"]["steps"] == [
         "scales between 1 and 3 instances, for 2 requests at the same time in each"
     ]
-    (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker", ResourceId=its)[
+        "ScalingPolicies"
+    ]
     tracked = policy["TargetTrackingScalingPolicyConfiguration"]
     assert (tracked["TargetValue"], tracked["PredefinedMetricSpecification"]["PredefinedMetricType"]) == (
         2.0,
@@ -118,7 +122,8 @@ def test_an_archive_goes_to_an_instance_too(deployments: Deployments, archive: P
     assert second.status == "SUCCEEDED", second.cause
     old, new = (one.results["plan_deployment"]["names"]["endpoint"] for one in (first, second))
     assert second.results["retire_previous"]["retired"] == [old]
-    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+    left = scaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[its])
+    assert left["ScalableTargets"] == []
     assert deployments.resources() == {"endpoints": [new], "configs": [new], "models": [new]}
 
 
