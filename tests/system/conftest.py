@@ -126,10 +126,7 @@ def empty(cloud: LocalCloud) -> None:
         cloud.clients.logs.delete_metric_filter(
             logGroupName=one["logGroupName"], filterName=one["filterName"]
         )
-    scaling: Any = cloud.clients.autoscaling
-    for one in scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]:
-        named = {key: one[key] for key in ("ServiceNamespace", "ResourceId", "ScalableDimension")}
-        scaling.deregister_scalable_target(**named)
+    _scale_nothing(cloud)
     ssm: Any = cloud.clients.ssm
     for page in ssm.get_paginator("get_parameters_by_path").paginate(Path=naming.PARAMETERS, Recursive=True):
         for one in page["Parameters"]:
@@ -139,6 +136,13 @@ def empty(cloud: LocalCloud) -> None:
         FunctionName=CONSUMER, Environment={"Variables": BEFORE}
     )
     _idle_consumer(cloud)
+
+
+def _scale_nothing(cloud: LocalCloud) -> None:
+    scaling: Any = cloud.clients.autoscaling
+    for one in scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]:
+        named = {key: one[key] for key in ("ServiceNamespace", "ResourceId", "ScalableDimension")}
+        scaling.deregister_scalable_target(**named)
 
 
 def _idle_consumer(cloud: LocalCloud) -> None:
