@@ -36,7 +36,7 @@ PAGE = pages.TOP / "docs" / "clients.md"
 BEGIN, END = "<!-- counted by make clients -->", "<!-- so far counted -->"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift:1"
 FIELDS: Mapping[str, Mapping[str, Any]] = {
-    "pytorch": {},
+    "pytorch": {"container": "pytorch"},
     "custom": {"container": "custom", "image_uri": IMAGE},
     "llama-cpp": {"container": "llama-cpp"},
 }

@@ -53,6 +53,7 @@ def service(request: pytest.FixtureRequest, running_cloud: LocalCloud, archive: 
     name = "demo"
     if "hosting" in HOSTINGS[request.param]:
         del given["max_concurrency"]  # serverless endpoints' alone
+        given["container"] = "pytorch"  # AWS's llama.cpp image answers chats alone
     ended = Deployments(running_cloud).upload(archive, name, given)
     assert ended.status == "SUCCEEDED", ended.cause
     yield name
