@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import ClientError
-
 from pipeline import json_codec
+from pipeline.operations import executions
 from pipeline.state_data.plan_types import PlannedSmokeTest
 from pipeline.state_data.request_types import Expectation
 
@@ -21,9 +19,9 @@ DEFAULT: Final = PlannedSmokeTest(prompts=("Hello.",), expect=Expectation(), max
 
 def of(clients: Clients, release: Release) -> tuple[PlannedSmokeTest, str]:
     """Return the smoke test that the deployment has passed, and whose it is."""
+    left = executions.output(clients.stepfunctions, release.execution)
     try:
-        output = clients.stepfunctions.describe_execution(executionArn=release.execution).get("output")
-        stored = json.loads(output or "{}")["plan_deployment"]["smoke_test"]
+        stored = left["plan_deployment"]["smoke_test"]
         return json_codec.decode(PlannedSmokeTest, stored), "its own smoke test"
-    except (ClientError, KeyError, ValueError):
+    except (KeyError, ValueError):
         return DEFAULT, "a plain question: its execution is not known any more"

@@ -17,7 +17,7 @@ import pytest
 from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud, scaled
 from local_cloud.faults import Fault
 from local_cloud.hosting import HostingSettings
-from pipeline import naming, package_files
+from pipeline import cli, naming, package_files
 from pipeline.archive.build.pack import pack
 from pipeline.operations import execution_history
 from pipeline.operations.execution_history import Execution
@@ -29,6 +29,8 @@ TIME_SCALE = 0.02
 STARTUP_DEADLINE_S = 6.0
 WAIT_S = 90
 BEFORE = {"OWNER": "example"}
+
+DocumentOf = Callable[..., tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture(scope="session")
@@ -254,3 +256,19 @@ def tar_of(**members: bytes) -> bytes:
             info.size = len(content)
             archive.addfile(info, BytesIO(content))
     return buffer.getvalue()
+
+
+@pytest.fixture
+def document_of(
+    cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> DocumentOf:
+    """Returns a function that runs a command on the cloud: its exit status and its document."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)
+
+    def run(*arguments: str) -> tuple[int, dict[str, Any]]:
+        capsys.readouterr()
+        status = cli.main([*arguments, "--json"])
+        out = capsys.readouterr().out
+        return status, json.loads(out) if out else {}
+
+    return run

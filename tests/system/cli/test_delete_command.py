@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import TYPE_CHECKING
 
 from pipeline import cli
 from tests.system.workflow.test_deployment import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from local_cloud.cloud import LocalCloud
-    from tests.system.conftest import Deployments
-
-
-@pytest.fixture
-def sealift(
-    cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, dict[str, Any]]]:
-    """Returns a function that runs a command on the cloud: its exit status and its document."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)
-
-    def run(*arguments: str) -> tuple[int, dict[str, Any]]:
-        capsys.readouterr()
-        status = cli.main([*arguments, "--json"])
-        out = capsys.readouterr().out
-        return status, json.loads(out) if out else {}
-
-    return run
+    from tests.system.conftest import Deployments, DocumentOf
 
 
 def test_a_service_goes_and_another_stays(
-    deployments: Deployments, archive: Path, sealift: Callable[..., tuple[int, dict[str, Any]]]
+    deployments: Deployments, archive: Path, document_of: DocumentOf
 ) -> None:
     """Looked at, then deleted, then nothing is left to delete; uploads go only when they are named."""
     cloud = deployments.cloud
@@ -46,12 +26,12 @@ def test_a_service_goes_and_another_stays(
     kept = stays.results["plan_deployment"]["names"]["endpoint"]
     endpoint = gone.results["plan_deployment"]["names"]["endpoint"]
 
-    status, document = sealift("delete", "ferry", "--dry-run")
+    status, document = document_of("delete", "ferry", "--dry-run")
     assert (status, document["status"]) == (cli.OK, "planned")
     assert any(endpoint in caller for caller in document["callers"])
     assert len(deployments.resources()["endpoints"]) == 2
 
-    status, document = sealift("delete", "ferry", "--yes")
+    status, document = document_of("delete", "ferry", "--yes")
     assert (status, document["status"]) == (cli.OK, "deleted")
     assert document["kept"]["versions"] > 0
     left = deployments.resources()
@@ -62,18 +42,18 @@ def test_a_service_goes_and_another_stays(
     filters = cloud.clients.logs.describe_metric_filters()["metricFilters"]
     assert not any(endpoint in one["filterName"] for one in filters)
 
-    status, document = sealift("delete", "ferry", "--yes", "--archives")
+    status, document = document_of("delete", "ferry", "--yes", "--archives")
     assert (status, document["status"], document["kept"]) == (cli.OK, "deleted", None)
     bucket = cloud.outputs["UploadBucketName"]
     assert "Versions" not in cloud.clients.s3.list_object_versions(Bucket=bucket, Prefix="models/ferry/")
     assert "Versions" in cloud.clients.s3.list_object_versions(Bucket=bucket, Prefix="models/barge/")
 
-    status, document = sealift("delete", "ferry", "--yes")
+    status, document = document_of("delete", "ferry", "--yes")
     assert (status, document["status"]) == (cli.OK, "nothing")
 
 
 def test_a_service_that_is_being_deployed_stays(
-    deployments: Deployments, archive: Path, sealift: Callable[..., tuple[int, dict[str, Any]]]
+    deployments: Deployments, archive: Path, document_of: DocumentOf
 ) -> None:
     """What runs would make what nobody deletes any more."""
     cloud = deployments.cloud
@@ -85,13 +65,13 @@ def test_a_service_that_is_being_deployed_stays(
         input=json.dumps({**settings(consumer=None), "archive": {"bucket": deployments.bucket, "key": key}}),
     )
 
-    status, document = sealift("delete", "liner", "--yes")
+    status, document = document_of("delete", "liner", "--yes")
 
     assert (status, document) == (cli.FAILED, {})
     for arn in {started["executionArn"], *deployments.executions()}:
         deployments.ended(arn)
 
 
-def test_nobody_is_taken_for_a_yes(sealift: Callable[..., tuple[int, dict[str, Any]]]) -> None:
+def test_nobody_is_taken_for_a_yes(document_of: DocumentOf) -> None:
     """Where there is no terminal to ask at, --yes has to be said."""
-    assert sealift("delete", "ferry")[0] == cli.FAILED
+    assert document_of("delete", "ferry")[0] == cli.FAILED

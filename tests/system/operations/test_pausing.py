@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from pipeline import cli
 from tests.system.rollout.test_instances import CHEAPEST, on_instances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from local_cloud.cloud import LocalCloud
-    from tests.system.conftest import Deployments
-
-    Sealift = Callable[..., tuple[int, dict[str, Any]]]
-
-
-@pytest.fixture
-def sealift(
-    cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Sealift:
-    """Returns a function that runs a command on the cloud: its exit status and its document."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)
-
-    def run(*arguments: str) -> tuple[int, dict[str, Any]]:
-        capsys.readouterr()
-        status = cli.main([*arguments, "--json"])
-        out = capsys.readouterr().out
-        return status, json.loads(out) if out else {}
-
-    return run
+    from tests.system.conftest import Deployments, DocumentOf
 
 
 def test_a_service_is_paused_and_comes_back(
-    deployments: Deployments, archive: Path, sealift: Sealift
+    deployments: Deployments, archive: Path, document_of: DocumentOf
 ) -> None:
     """Same name, tags, scaling, alarms and parameter; meanwhile it costs nothing, and its consumer is named."""
     cloud = deployments.cloud
@@ -48,67 +26,67 @@ def test_a_service_is_paused_and_comes_back(
     before = _seen(cloud, endpoint)
     variables = deployments.consumer_variables()
 
-    status, dry = sealift("pause", "tug", "--dry-run")
+    status, dry = document_of("pause", "tug", "--dry-run")
     assert (status, dry["status"], dry["endpoints"]) == (cli.OK, "planned", [endpoint])
     assert dry["saves_usd_per_hour"] > 0
     assert any(endpoint in caller and "ENDPOINT_NAME" in caller for caller in dry["callers"])
     assert deployments.resources()["endpoints"] == [endpoint]
 
-    status, paused = sealift("pause", "tug", "--yes")
+    status, paused = document_of("pause", "tug", "--yes")
     assert (status, paused["status"], paused["gone"]) == (cli.OK, "paused", [endpoint])
     left = deployments.resources()
     assert left == {"endpoints": [], "configs": [endpoint], "models": [endpoint]}
     assert _targets(cloud) == []
     assert deployments.consumer_variables() == variables
 
-    status, shown = sealift("status", "tug")
+    status, shown = document_of("status", "tug")
     (service,) = shown["services"]
     assert status == cli.OK
     assert (shown["usd_per_hour"], service["deployments"]) == (0.0, [])
     (one,) = service["paused"]
     assert one["endpoint_name"] == endpoint
     assert one["usd_per_hour_resumed"] == dry["saves_usd_per_hour"]
-    _, listed = sealift("ls")
+    _, listed = document_of("ls")
     assert [(row["service"], row["status"]) for row in listed["services"]] == [("tug", "paused")]
-    status, again = sealift("pause", "tug", "--yes")
+    status, again = document_of("pause", "tug", "--yes")
     assert (status, again["status"]) == (cli.OK, "nothing")
-    status, _ = sealift("rollback", "tug")
+    status, _ = document_of("rollback", "tug")
     assert status == cli.FAILED
-    swept = sealift("sweep", "--grace", "0", "--delete", "--service", "tug")[1]
+    swept = document_of("sweep", "--grace", "0", "--delete", "--service", "tug")[1]
     assert {one["outcome"] for one in swept["found"]} == {"kept"}
 
-    _, removal = sealift("delete", "tug", "--dry-run")
+    _, removal = document_of("delete", "tug", "--dry-run")
     assert removal["paused"] == [endpoint]
     assert any(endpoint in caller for caller in removal["callers"])
 
-    status, resumed = sealift("resume", "tug", "--yes")
+    status, resumed = document_of("resume", "tug", "--yes")
     assert (status, resumed["status"]) == (cli.OK, "resumed"), resumed
     (back,) = resumed["back"]
     assert "cargo" in back["answer"].lower()
     assert _seen(cloud, endpoint) == before
-    status, again = sealift("resume", "tug", "--yes")
+    status, again = document_of("resume", "tug", "--yes")
     assert (status, again["status"]) == (cli.OK, "nothing")
-    assert sealift("status", "tug")[1]["services"][0]["paused"] == []
+    assert document_of("status", "tug")[1]["services"][0]["paused"] == []
 
 
 def test_what_has_no_room_stays_paused_and_a_new_deployment_takes_its_place(
-    deployments: Deployments, archive: Path, sealift: Sealift
+    deployments: Deployments, archive: Path, document_of: DocumentOf
 ) -> None:
     """A quota that refuses the endpoint is told, nothing is changed; a new deployment retires what is paused."""
     cloud = deployments.cloud
     first = deployments.upload(archive, "tug", on_instances(consumer=None))
     assert first.status == "SUCCEEDED", first.cause
     endpoint = first.results["plan_deployment"]["names"]["endpoint"]
-    assert sealift("pause", "tug", "--yes")[0] == cli.OK
+    assert document_of("pause", "tug", "--yes")[0] == cli.OK
     before = cloud.hosting.quotas
     try:
         cloud.hosting.quotas = _without(before, CHEAPEST)
-        status, refused = sealift("resume", "tug", "--yes")
+        status, refused = document_of("resume", "tug", "--yes")
     finally:
         cloud.hosting.quotas = before
     assert (status, refused) == (cli.FAILED, {})
     assert deployments.resources() == {"endpoints": [], "configs": [endpoint], "models": [endpoint]}
-    assert len(sealift("status", "tug")[1]["services"][0]["paused"]) == 1
+    assert len(document_of("status", "tug")[1]["services"][0]["paused"]) == 1
 
     second = deployments.upload(archive, "tug", on_instances(consumer=None, inference={"n_ctx": 256}))
     assert second.status == "SUCCEEDED", second.cause
@@ -118,8 +96,8 @@ def test_what_has_no_room_stays_paused_and_a_new_deployment_takes_its_place(
     alarms = cloud.clients.cloudwatch.describe_alarms()["MetricAlarms"]
     assert not any(endpoint in one["AlarmName"] for one in alarms)
 
-    assert sealift("pause", "tug", "--yes")[0] == cli.OK
-    assert sealift("delete", "tug", "--yes")[0] == cli.OK
+    assert document_of("pause", "tug", "--yes")[0] == cli.OK
+    assert document_of("delete", "tug", "--yes")[0] == cli.OK
     assert deployments.resources() == {"endpoints": [], "configs": [], "models": []}
     assert cloud.clients.cloudwatch.describe_alarms()["MetricAlarms"] == []
 
