@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED: Final = "INTERRUPTED"
 """The status of a command that was ended in its middle, as by Ctrl-C."""
-TIP: Final = "TIP "
-"""What stands before the next step where a command failed."""
+NEXT: Final = ("TIP ", "try again", "Service Quotas")
+"""What tells the next step where a command failed: words of ours, or AWS's own of a quota."""
 
 
 class Act(StrEnum):
@@ -30,7 +30,7 @@ class Act(StrEnum):
     RESUME = "resume"
     """Of a service that was paused before."""
     EXPIRY = "expiry"
-    """Two looks of the schedule when its time is over: the endpoint goes, then what it leaves."""
+    """Looks of the schedule: one that tells of the end beforehand, then those that take it all away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,17 @@ def unfinished(act: Act, subject: Subject, after: Snapshot) -> Iterator[str]:
         yield "its record does not say that it is paused"
 
 
-def told_of_the_end(subject: Subject, outcome: Outcome) -> int:
-    """Return how often the topic was told that the endpoint was taken down."""
-    return outcome.notified.count(f"endpoint {subject.endpoint} was taken down")
+def untold(subject: Subject, outcome: Outcome) -> list[Broken]:
+    """Return what is wrong with what the topic was told where nothing failed; after a fault it may be told twice."""
+    told = {
+        words: outcome.notified.count(f"endpoint {subject.endpoint} {words}")
+        for words in ("is taken down in", "was taken down")
+    }
+    return [
+        Broken("ended", f"the topic was told {count} times that it {words}")
+        for words, count in told.items()
+        if count != 1
+    ]
 
 
 def _ended(outcome: Outcome, *, killed: bool) -> Iterator[str]:
@@ -104,7 +112,7 @@ def _ended(outcome: Outcome, *, killed: bool) -> Iterator[str]:
         return
     if outcome.status != "FAILED":
         yield f"the command is {outcome.status}: {outcome.cause[-600:]}"
-    elif TIP not in outcome.cause:
+    elif not any(words in outcome.cause for words in NEXT):
         yield f"it failed, and says nothing to do: {outcome.cause[-600:]}"
 
 

@@ -180,7 +180,10 @@ def matrix(
     covered: set[Step] = set()
     found = []
     for scenario, everything in recordings.items():
-        recorded = [step for step in everything if step.nth < (1 if step.reads else MOST)]
+        once = () if scenario in acted else READS
+        recorded = [
+            step for step in everything if step.nth < (1 if step.operation.startswith(once) else MOST)
+        ]
         if scenario in thinned or scenario in acted:
             wanted = [step for step in recorded if scenario in acted and not step.reads]
             turns = cycle(KINDS)

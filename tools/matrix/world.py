@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -41,7 +41,7 @@ from pipeline.image.transport import Http, Patience
 from pipeline.naming import deployment_of, image_tag
 from pipeline.operations import execution_history, pausing, teardown
 from pipeline.planning import alarms, kept_scaling, metrics
-from pipeline.rollout import autoscaling_api, metric_filters_api
+from pipeline.rollout import autoscaling_api, metric_filters_api, releases
 from pipeline.sizing import images, instance_types
 from pipeline.stack import bundles
 from tools.matrix import acts, cases, invariants
@@ -74,7 +74,9 @@ COMMAND = "sealift"
 LOOK_S = 0.01
 """Between two looks of a command that waits."""
 LOOKS = 4
-"""Of the schedule, which are enough for what has expired: an endpoint that is scaled is deleted with the second."""
+"""Of the schedule, which are enough for what has expired."""
+LONG_AGO = "2026-01-01T00:00:00Z"
+"""Stands for an end where there is none any more."""
 KEY = "arn:aws:kms:us-east-1:123456789012:key/0123abcd-01ab-23cd-45ef-0123456789ab"
 ATTEMPTS = 3
 """Of an asynchronous invocation: EventBridge hands the event over, Lambda tries it twice more."""
@@ -411,6 +413,8 @@ class World:
         if scenario.act:
             subject = self._subject(scenario)
             found = acts.broken(scenario.act, subject, before, outcome, after, killed=False)
+            if scenario.act is Act.EXPIRY:
+                found += acts.untold(subject, outcome)
         else:
             found = invariants.broken(before, outcome, after, lasting=False, trigger_failed=False)
         if outcome.status != wanted or found:
@@ -506,7 +510,7 @@ class World:
         return found
 
     def _done(self, scenario: Scenario, act: Act) -> Outcome:
-        return self._looked(scenario) if act is Act.EXPIRY else self._commanded(scenario, act)
+        return self._looked() if act is Act.EXPIRY else self._commanded(scenario, act)
 
     def _commanded(self, scenario: Scenario, act: Act) -> Outcome:
         """Run a command on the cloud, as a person does; its cause is all that it wrote."""
@@ -521,29 +525,35 @@ class World:
         words = {cli.OK: "SUCCEEDED", cli.FAILED: "FAILED", cli.INTERRUPTED: acts.INTERRUPTED}
         return Outcome(words.get(status, f"exit status {status}"), cause=written.getvalue())
 
-    def _looked(self, scenario: Scenario) -> Outcome:
-        """Let the schedule look, when the time of the service is over, until nothing of it is left.
-
-        As EventBridge does it: each look that fails is tried again, and another comes a while later.
-        """
-        del scenario
+    def _looked(self) -> Outcome:
+        """Let the schedule look, once shortly before the service's time is over, then until nothing is left."""
+        ends = (one.get(releases.TAG_EXPIRES) for one in self._records().values())
+        end = datetime.fromisoformat(next((at for at in ends if at), LONG_AGO))
         self._published().clear()
+        told = [self._look(end - timedelta(minutes=30))]
+        told += [self._look(end + timedelta(minutes=15 * n)) for n in range(LOOKS)]
+        last = json.loads(told[-1])
+        left = last.get("errorType") or last["expired"] or last["unseen"]
+        return Outcome(
+            "FAILED" if left else "SUCCEEDED", cause="\n".join(told), notified="\n".join(self._published())
+        )
+
+    def _look(self, now: datetime) -> str:
+        """Let the schedule look as EventBridge does, which tries a look again that failed; return what came of it."""
+        self._settle()
         (target,) = self.cloud.clients.events.list_targets_by_rule(Rule=self.cloud.physical_id(EXPIRY))[
             "Targets"
         ]
-        now = json.dumps((datetime.now(UTC) + timedelta(hours=3)).isoformat())
-        event = target["InputTransformer"]["InputTemplate"].replace("<now>", now).encode()
-        told = []
-        for _ in range(LOOKS):
-            self._settle()
-            for _ in range(ATTEMPTS):
-                answer = self.cloud.clients.lambda_.invoke(FunctionName=target["Arn"], Payload=event)
-                told.append(answer["Payload"].read().decode())
-                if "FunctionError" not in answer:
-                    break
+        template = target["InputTransformer"]["InputTemplate"]
+        event = template.replace("<now>", json.dumps(now.isoformat())).encode()
+        told = ""
+        for _ in range(ATTEMPTS):
+            answer = self.cloud.clients.lambda_.invoke(FunctionName=target["Arn"], Payload=event)
+            told = answer["Payload"].read().decode()
+            if "FunctionError" not in answer:
+                break
         self._settle()
-        status = "FAILED" if "FunctionError" in answer or json.loads(told[-1])["expired"] else "SUCCEEDED"
-        return Outcome(status, cause="\n".join(told), notified="\n".join(self._published()))
+        return told
 
     def _occupy(self, max_concurrency: int) -> None:
         """Let somebody else have an endpoint of so many concurrent invocations; it is none of the stack's."""

@@ -390,7 +390,7 @@ def test_what_is_paused_is_told_with_the_way_back() -> None:
 
 
 def test_what_comes_back_and_what_goes_is_told_with_its_endpoint() -> None:
-    """A resume that was cut short has its end named; a life, how long it still is."""
+    """What was paused or brought back by half has its ways on named; a life, how long it still is."""
     (back,) = service_status.arrange(
         StatusFacts(
             (endpoint("harbour-1", "Creating"),),
@@ -403,7 +403,11 @@ def test_what_comes_back_and_what_goes_is_told_with_its_endpoint() -> None:
         )
     )
 
-    assert "  resuming   harbour-1: `sealift resume harbour` finishes it" in status.lines([back], NOW)
+    half = (
+        "  half-way   harbour-1 runs, and is marked as paused: `sealift resume harbour` keeps it, "
+        "`sealift pause harbour` takes it away"
+    )
+    assert half in status.lines([back], NOW)
     assert back.paused == ()
     goes = "             goes by itself in 1 h, at 2026-01-02T13:00:00.000Z"
     assert goes in status.lines([short], NOW)
