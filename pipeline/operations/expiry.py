@@ -163,7 +163,7 @@ def once(clients: Clients, *, now: datetime, stack: str) -> Look:
         return Look([], [account.unseen[MadeKind.ENDPOINT]])  # What is not seen would be taken for gone.
     unseen = sorted({*account.unseen.values(), *_unread(account)})
     found, nobody = account.releases, frozenset[str | None]()
-    made = {name: one["CreationTime"] for name, one in account.descriptions.items()}
+    made = {name: one["CreationTime"] for name, one in account.descriptions.items() if one}
     near = [one for _, one in (*due(found, now, nobody, made), *soon(found, now, nobody, made))]
     if not near:
         return Look([], unseen)
