@@ -80,7 +80,8 @@ def test_a_person_sees_what_serves_what_was_tried_and_what_was_said(
 
     _, document = sealift("status", "lookout")
     speed = document["services"][0]["deployments"][0]["speed"]
-    assert speed == {**output["smoke_test"]["speed"], "planned_tokens_per_s": None}
+    planned = {"planned_first_token_s": None, "planned_tokens_per_s": None}
+    assert speed == {**output["smoke_test"]["speed"], **planned}
     assert speed["tokens_per_s"] > 0
 
     status, document = sealift("history")

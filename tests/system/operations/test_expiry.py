@@ -40,7 +40,7 @@ def test_what_was_deployed_for_a_time_goes_when_it_is_over(deployments: Deployme
     assert cloud.clients.ssm.get_parameter(Name=parameter)["Parameter"]["Value"] == endpoint
 
     assert look(cloud, at - timedelta(hours=1, seconds=1))["expired"] == []
-    (soon,) = look(cloud, at - timedelta(hours=1))["expired"]
+    (soon,) = look(cloud, at - timedelta(minutes=59))["expired"]
     assert (soon["endpoint_name"], soon["outcome"]) == (endpoint, "soon")
     (record,) = soon["records"]
     assert look(cloud, at - timedelta(seconds=1))["expired"] == []
