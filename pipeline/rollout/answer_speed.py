@@ -155,7 +155,9 @@ def told(speed: AnswerSpeed | None, planned: ComputedSpeed | None = None) -> str
         return f"measured warm with one caller: {speed}"
     beside = []
     if speed.first_token_s is not None and planned.first_token_s is not None:
-        beside.append(f"first token after {planned.first_token_s:g} s of a prompt of {PROMPT_TOKENS} tokens")
+        beside.append(
+            f"first token after {planned.first_token_s:.2f} s of a prompt of {PROMPT_TOKENS} tokens"
+        )
     if speed.tokens_per_s is not None:
         beside.append(f"about {rate(planned.tokens_per_s)} tokens/s")
     more = f"; the plan computed {', '.join(beside)}" if beside else ""

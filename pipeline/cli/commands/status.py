@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pipeline.cli.options import StatusOptions
+    from pipeline.client.service_endpoint import Output
     from pipeline.client.ways_in import WaysIn
     from pipeline.operations.service_status import (
         AlarmState,
@@ -53,8 +55,10 @@ def status(arguments: StatusOptions) -> int:
     with service_errors.translated():
         prices = price_list.known(settings.cache(), settings.region())
         found = service_status.overview(clients, stack=arguments.stack, service=arguments.only, prices=prices)
-    ways = _ways_in(clients, arguments.only, arguments.stack) if arguments.only and found else None
-    speeds = _speeds(clients, found) if arguments.only else {}
+    # Both ask for the same execution, and it has a whole plan in it.
+    output = cache(lambda arn: executions.output(clients.stepfunctions, arn))
+    ways = _ways_in(clients, arguments.only, arguments.stack, output) if arguments.only and found else None
+    speeds = _speeds(found, output) if arguments.only else {}
     stack = None if arguments.stack is None or arguments.only else _stack(clients, arguments.stack)
     image = _image(clients, stack) if stack else None
     limit = budget.read(clients.budgets, stack) if stack else None
@@ -111,11 +115,11 @@ def _image(clients: Clients, stack: Mapping[str, Any]) -> OwnImage | None:
         return None  # No service depends on it.
 
 
-def _ways_in(clients: Clients, service: str, stack: str | None) -> WaysIn | None:
+def _ways_in(clients: Clients, service: str, stack: str | None, output: Output) -> WaysIn | None:
     """Return how a service is asked; None where nothing of it serves, or nobody may look."""
     try:
         with service_errors.translated():
-            endpoint = service_endpoint.find(clients, service, stack)
+            endpoint = service_endpoint.find(clients, service, stack, output=output)
     except SealiftError:
         return None  # What is wrong stands above.
     meta = clients.sagemaker_runtime.meta
@@ -130,13 +134,11 @@ def _ways_in(clients: Clients, service: str, stack: str | None) -> WaysIn | None
     )
 
 
-def _speeds(clients: Clients, found: Iterable[Service]) -> dict[str, SpeedComparison]:
+def _speeds(found: Iterable[Service], output: Output) -> dict[str, SpeedComparison]:
     """Return how fast the smoke tests of those that are told of in full were answered, by endpoint."""
     speeds = {}
     for one in (each for service in found for each in service.deployments if each.role in FULL):
-        left = executions.output(
-            clients.stepfunctions, one.release.execution if one.release else one.endpoint.execution
-        )
+        left = output(one.release.execution if one.release else one.endpoint.execution)
         if speed := answer_speed.read(left.get("smoke_test")):
             speeds[one.endpoint.name] = SpeedComparison(speed, answer_speed.computed(left))
     return speeds

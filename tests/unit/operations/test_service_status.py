@@ -197,7 +197,7 @@ def test_a_speed_stands_with_its_endpoint() -> None:
 
     assert list(status.lines([service], NOW, speeds))[-2] == (
         "             speed measured warm with one caller: first token after 0.25 s, 14.5 tokens/s; the plan computed "
-        "first token after 0.3 s of a prompt of 512 tokens, about 14 tokens/s"
+        "first token after 0.30 s of a prompt of 512 tokens, about 14 tokens/s"
     )
     assert status.document(service, NOW, speeds)["deployments"][0]["speed"] == {
         "seconds": 2.0,
