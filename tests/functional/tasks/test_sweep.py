@@ -654,6 +654,8 @@ def test_what_has_expired_goes_in_two_looks(expiring: World) -> None:
     assert look(expiring) == [("taken down", "")]
     assert expiring.sagemaker.deleted == [f"target {SERVING}", f"endpoint {SERVING}"]
     assert expiring.parameters.named == {}
+    # Its record goes next, and needs no word of what was told.
+    assert "sealift:expiry-told" not in expiring.sagemaker.tags[f"arn:config/{SERVING}"]
     (told,) = expiring.published
     assert f"endpoint {SERVING} was taken down" in told
     assert "ENDPOINT_NAME of" in told
@@ -713,8 +715,9 @@ def test_what_stays_though_its_time_is_long_over_is_told_once(expiring: World) -
     """It costs money, and each look tries again; a first failure may pass."""
     expiring.sagemaker.denied.add("DeleteEndpoint")
 
-    for minutes in (0, 45, 60, 75, 1440):
+    for minutes, times in ((0, 0), (59, 0), (60, 1), (75, 1), (1440, 1)):
         assert [outcome for outcome, _ in look(expiring, NOW + timedelta(minutes=minutes))] == ["failed"]
+        assert len(expiring.published) == times
 
     (told,) = expiring.published
     assert f"{SERVING} is not gone" in told
@@ -732,6 +735,23 @@ def test_a_record_that_cannot_be_read_is_said_to_be_unseen(expiring: World) -> N
 
     assert result["expired"] == []
     assert any(f"whether endpoint {SERVING} was deployed for a time" in one for one in result["unseen"])
+
+
+def test_an_endpoint_that_is_updated_in_place_has_an_end_too(expiring: World) -> None:
+    """Its name is the service's, which tells nobody that Sealift made it: its tags do."""
+    sagemaker = expiring.sagemaker
+    there = sagemaker.endpoints.pop(SERVING)
+    sagemaker.endpoints["harbour"] = {
+        **there,
+        "EndpointName": "harbour",
+        "EndpointArn": "arn:endpoint/harbour",
+    }
+    sagemaker.tags["arn:endpoint/harbour"] = sagemaker.tags.pop(f"arn:endpoint/{SERVING}")
+    sagemaker.tags[f"arn:config/{SERVING}"]["sealift:endpoint"] = "harbour"
+
+    assert look(expiring, NOW - timedelta(minutes=30)) == [("soon", "")]
+    assert look(expiring) == [("taken down", "")]
+    assert sagemaker.deleted == ["endpoint harbour"]
 
 
 @pytest.mark.parametrize("status", ["Creating", "Updating", "Deleting"])
