@@ -167,6 +167,7 @@ $(SERVER_TESTS)/.ready: requirements/server-tests.lock | $(VENV)/.ready
 	@touch $@
 
 # Where it cannot be, it says why and passes. As root it may install Debian's packages; nothing starts as a service.
+# OCI_RUNTIME=crun runs it, and every other test of true containers, by crun.
 image-test: $(VENV)/.ready $(SERVER).json ## build our image, push, pull and run it for real, where root and apt are here
 	@$(BIN)/python -m tools.image_test
 	$(BIN)/python -m pytest tests/image --verbose --durations 5

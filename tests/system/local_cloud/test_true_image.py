@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_cloud.cloud import CONSUMER, REGION
+from tests import ways
 from tests.system import local_up
 from tests.system.local_up import PATIENCE_S, REPOSITORY, Up, containers
 from tests.system.workflow.test_deployment import settings
@@ -30,7 +31,7 @@ def test_it_says_that_endpoints_run_in_containers(up: Up) -> None:
     """In one line, with the runtime."""
     (line,) = (one for one in up.said if one.startswith("endpoints "))
 
-    assert line.startswith("endpoints whose image is here run in containers of it (runc ")
+    assert line.startswith(f"endpoints whose image is here run in containers of it ({ways.RUNTIME} ")
 
 
 def test_our_image_is_deployed_into_a_true_container(up: Up, archive: Path) -> None:
