@@ -72,13 +72,9 @@ class Up:
 
 
 @contextlib.contextmanager
-def running(layers: Path) -> Iterator[Up]:
-    """Yield a local cloud that runs true containers, with our image in its registry; skip the test where none can.
-
-    Args:
-        layers: a folder for the image's.
-    """
-    image = our_image.built(layers)
+def running() -> Iterator[Up]:
+    """Yield a local cloud that runs true containers, with our image in its registry; skip the test where none can."""
+    image = our_image.built()
     command = [sys.executable, "-u", "-m", "sealift", "local", "up", "--port", "0", "--time-scale", "0.02"]
     # The variable, since the tests of the command line have the option.
     environment = {**os.environ, "SEALIFT_LOCAL_CONTAINERS": ways.RUNTIME}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,14 @@ from botocore.exceptions import ClientError
 
 from local_cloud.cloud import CONSUMER, REGION
 from tests import ways
-from tests.system import local_up
 from tests.system.local_up import PATIENCE_S, REPOSITORY, Up, containers
 from tests.system.workflow.test_deployment import settings
 
 
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """Yield a local cloud that runs true containers, with our image in its registry."""
-    with local_up.running(tmp_path_factory.mktemp("layers")) as up:
-        yield up
+@pytest.fixture
+def up(true_cloud: Up) -> Up:
+    """Return a local cloud that runs true containers, with our image in its registry."""
+    return true_cloud
 
 
 def test_it_says_that_endpoints_run_in_containers(up: Up) -> None:
