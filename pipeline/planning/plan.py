@@ -334,6 +334,10 @@ def choose(
     types, why = table(on, prices), ""
     if request.hosting == AUTO and request.network:
         why = network.NO_SERVERLESS
+    elif request.hosting == AUTO and images.is_for_gpus(
+        images.PROFILES[request.container], request.image_uri
+    ):
+        why = images.NO_GPU
     elif request.hosting in {SERVERLESS, AUTO}:
         serverless = _serverless(request, archive, model, below, types)
         if request.hosting == SERVERLESS or serverless.decision.memory_mb is not None:
@@ -396,7 +400,8 @@ def _no_image(request: Request, types: Sequence[instance_types.Instance]) -> Pro
         "NoImageForType",
         f"instance_type {asked!r} has {what}, and container {profile.name!r} has no image for them here",
         f"a container that has one: {' or '.join(others)}",
-        "name that in 'container' (it is asked with messages alone), or another type in 'instance_type'",
+        "name that in 'container' (it is asked with messages alone), or another type in 'instance_type'; an image of "
+        'your own for GPUs has "cuda" in its name (inference/Dockerfile.cuda)',
     )
 
 
