@@ -20,7 +20,7 @@ from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import checklist, execution_history
 from pipeline.planning import set_apart
-from pipeline.report import costs, memory, quality, state_graph, timeline, transcript
+from pipeline.report import costs, gpus, memory, quality, state_graph, timeline, transcript
 from pipeline.report.links import Console
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.operations.checklist import ChecklistLine
     from pipeline.operations.execution_history import Execution
     from pipeline.report.costs import Costs
+    from pipeline.report.gpus import GpuPicture
     from pipeline.report.memory import MemoryPicture
     from pipeline.report.quality import QualitySection
     from pipeline.report.state_graph import Graph
@@ -139,6 +140,8 @@ class Document:
     graph: Graph | None
     timeline: Timeline
     fit: MemoryPicture | None
+    gpus: tuple[GpuPicture, ...]
+    """Of each type with GPUs that runs; empty of a deployment without."""
     archive: tuple[Fact, ...]
     transcript: Transcript | None
     quality: QualitySection | None
@@ -214,6 +217,7 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
         graph=drawn,
         timeline=line,
         fit=fit,
+        gpus=part("the GPUs", lambda: gpus.read(results), ()),
         archive=part("the archive", lambda: tuple(_archive(results)), ()),
         transcript=talk,
         quality=part("the quality gate", lambda: quality.section(plan, facts.gate), None),

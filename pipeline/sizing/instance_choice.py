@@ -19,7 +19,7 @@ from pipeline.sizing import gpu_fit, hourly_costs, instance_types, preference
 from pipeline.sizing.gpu_fit import GpuSettings
 from pipeline.sizing.preference import NOTHING_ASKED
 from pipeline.spelling import did_you_mean
-from pipeline.state_data.plan_types import Offer
+from pipeline.state_data.plan_types import PROMPT_TOKENS, Offer, OnGpus, PlacedPart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -257,9 +257,7 @@ def describe(offer: Offer, count: int) -> str:
     """Return an offer in one line."""
     price = hourly_costs.price(offer.name, count, offer.usd_per_hour)
     first = offer.first_token_s
-    soon = (
-        "" if first is None else f", the first after {first:g} s of {gpu_fit.PROMPT_TOKENS} tokens of prompt"
-    )
+    soon = "" if first is None else f", the first after {first:g} s of {PROMPT_TOKENS} tokens of prompt"
     return f"{price} ({offer.price}); about {offer.tokens_per_s:g} tokens/s{soon}"
 
 
@@ -269,26 +267,49 @@ def _offer(needed: Fit, instance: Instance) -> Offer:
 
 
 def _on_gpus(needed: Fit, instance: Instance, placed: GpuPlacement) -> Offer:
+    laid = _laid(needed, instance, placed)
     return replace(
         _on_cpus(needed, instance),
         tokens_per_s=placed.tokens_per_s,
-        memory=_gpu_memory(needed, instance, placed),
+        memory=_gpu_memory(laid),
         speed=placed.speed,
         gpu_layers=placed.layers,
         first_token_s=placed.first_token_s,
+        on_gpus=laid,
     )
 
 
-def _gpu_memory(needed: Fit, instance: Instance, placed: GpuPlacement) -> str:
-    """Return the arithmetic of the fullest GPU, and of the host."""
-    gpu = "GPU" if instance.gpu is None else instance.gpu.name
-    parts = " + ".join(f"{line.name} {line.bytes / MiB:,.0f}" for line in placed.lines)
-    host = placed.host_bytes + _of_host(needed)
-    left = "" if placed.whole else f", {placed.of_layers - placed.layers} of them on the host"
+def _laid(needed: Fit, instance: Instance, placed: GpuPlacement) -> OnGpus:
+    """Return what lies on the fullest GPU, and on the host."""
+    left = placed.of_layers - placed.layers
+    model = f"token embedding{f', {left} layers' if left else ''}, vocabulary, CUDA's libraries"
+    return OnGpus(
+        gpu="GPU" if instance.gpu is None else instance.gpu.name,
+        count=instance.gpus,
+        layers=placed.layers,
+        of_layers=placed.of_layers,
+        parts=tuple(PlacedPart(line.name, line.bytes, line.how) for line in placed.lines),
+        usable_bytes=placed.usable_bytes,
+        host=(
+            PlacedPart("model and server", placed.host_bytes + _of_host(needed), model),
+            PlacedPart(
+                "the host's own processes", HOST_RESERVE, "assumed: AWS does not say how much they take"
+            ),
+        ),
+        host_bytes=round(instance.memory_gib * GiB),
+    )
+
+
+def _gpu_memory(laid: OnGpus) -> str:
+    """Return the arithmetic in a line."""
+    parts = " + ".join(f"{part.name} {part.bytes / MiB:,.0f}" for part in laid.parts)
+    rest = laid.of_layers - laid.layers
+    left = f", {rest} of them on the host" if rest else ""
+    host = " + ".join(_mib(part.bytes) for part in laid.host)
     return (
-        f"{placed.layers} of {placed.of_layers} layers on {instance.gpus} x {gpu}{left}; the fullest: {parts} = "
-        f"{_mib(placed.gpu_bytes)} of {_mib(placed.usable_bytes)}; host: {_mib(host)} + {_mib(HOST_RESERVE)} of "
-        f"{_mib(round(instance.memory_gib * GiB))} (computed, not measured)"
+        f"{laid.layers} of {laid.of_layers} layers on {laid.count} x {laid.gpu}{left}; the fullest: {parts} = "
+        f"{_mib(laid.used_bytes)} of {_mib(laid.usable_bytes)}; host: {host} of {_mib(laid.host_bytes)} "
+        "(computed, not measured)"
     )
 
 
@@ -405,7 +426,7 @@ def _gpu_lack(needed: Fit, instance: Instance) -> str:
     laid = gpu_fit.lay(
         demand.shape, instance, _gpu_settings(needed), _gpu_layers(needed), demand.beside_lines
     )
-    return "" if laid is None else _gpu_memory(needed, instance, laid)
+    return "" if laid is None else _gpu_memory(_laid(needed, instance, laid))
 
 
 def _with_slots(needed: Fit) -> str:

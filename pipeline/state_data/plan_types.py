@@ -6,7 +6,7 @@ Owns the shapes alone, so that a state that reads a plan ships none of what make
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pipeline.json_codec import unsaid
 from pipeline.quota_usage import Lowered
@@ -68,6 +68,43 @@ class AskedInstances:
         return self.pool or (self.type,)
 
 
+PROMPT_TOKENS: Final = 512
+"""Of the prompt whose first token a plan computes the time to."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPart:
+    """A part of what lies in a memory."""
+
+    name: str
+    bytes: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class OnGpus:
+    """Where a model lies on an instance with GPUs: computed, not measured."""
+
+    gpu: str
+    count: int
+    """Of the instance."""
+    layers: int
+    """On GPUs, the output counted as one."""
+    of_layers: int
+    parts: tuple[PlacedPart, ...]
+    """Of the fullest GPU."""
+    usable_bytes: int
+    """Of each GPU: what a driver leaves of its memory."""
+    host: tuple[PlacedPart, ...]
+    host_bytes: int
+    """All of the host's memory."""
+
+    @property
+    def used_bytes(self) -> int:
+        """What the fullest GPU holds."""
+        return sum(part.bytes for part in self.parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """One instance type that holds a model."""
@@ -91,7 +128,9 @@ class Offer:
     gpu_layers: int | None = unsaid(None)
     """That lie on GPUs, the output counted as one; None where there are none."""
     first_token_s: float | None = unsaid(None)
-    """Expected after a prompt of 512 tokens; None where that is not known."""
+    """Expected after a prompt of `PROMPT_TOKENS`; None where that is not known."""
+    on_gpus: OnGpus | None = unsaid(None)
+    """None of a type without GPUs, and in plans of releases that told it in words alone."""
 
 
 @dataclass(frozen=True, slots=True)

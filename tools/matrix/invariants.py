@@ -57,6 +57,10 @@ class Snapshot:
     """The tags of the images that hold a model."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     """By name."""
+    scaled: Mapping[str, str] = field(default_factory=dict)
+    """How the instances of each endpoint scale, as a tag keeps it; read for an act alone."""
+    records: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The tags of each configuration; read for an act alone."""
 
     @property
     def names(self) -> frozenset[str]:

@@ -102,10 +102,12 @@ class SageMaker(Paginated):
 
     def list_tags(self, *, ResourceArn: str) -> dict[str, Any]:  # noqa: N803 boto3's name
         """Return the tags of one."""
+        self._allow("ListTags")
         return {"Tags": [{"Key": key, "Value": value} for key, value in self.tags[ResourceArn].items()]}
 
     def add_tags(self, *, ResourceArn: str, Tags: list[dict[str, str]]) -> None:  # noqa: N803 boto3's names
         """Add tags."""
+        self._allow("AddTags")
         self.tags[ResourceArn] |= {tag["Key"]: tag["Value"] for tag in Tags}
 
     def delete_endpoint(self, *, EndpointName: str) -> None:  # noqa: N803 boto3's name
