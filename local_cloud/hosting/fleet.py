@@ -242,7 +242,7 @@ class Fleet:
         found = capacity.provisioned(self.short_of)
         if found is None:
             return deployment, texts.no_capacity(pooled=bool(capacity.pool))
-        return replace(deployment, capacity=found), None
+        return deployment.on(found), None
 
     def _bring_up(self, endpoint: Endpoint, deployment: Deployment, lacking: str | None) -> None:
         worker = Worker(

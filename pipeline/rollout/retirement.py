@@ -1,4 +1,4 @@
-"""Taking one deployment of a service away: auto scaling where there is any, endpoint, alarms, model, configuration.
+"""Taking one deployment of a service away: auto scaling where there is any, endpoint, alarms, models, configuration.
 
 In this order, and each call may be made again: the configuration bears the tags, so what was cut short goes on where it
 ended. Refuses to decide who goes (`releases` and `expiry` do), and to wait: whoever calls comes again.
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from pipeline import instance_pools
 from pipeline.aws import resource_tags, service_errors
 from pipeline.endpoint_status import UNDELETABLE
 from pipeline.rollout import alarms_api, autoscaling_api, metric_filters_api, release_store
@@ -41,8 +42,7 @@ def delete_rest(clients: Clients, one: Release, service: str, account: AccountRe
         metric_filters_api.delete(clients.logs, one.endpoint)
         alarms_api.delete(clients.cloudwatch, one.endpoint)
     found = client.describe_endpoint_config(EndpointConfigName=one.config)
-    for variant in found["ProductionVariants"]:
-        name = variant["ModelName"]
+    for name in instance_pools.models(found["ProductionVariants"]):
         if name not in release_store.models_in_use(client, account, without=one):
             _delete_model(name, service, client)
     # The one that is looked at first goes last, so that a try that is cut short goes on where it ended.

@@ -234,7 +234,13 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
     script.answers("sagemaker", "describe_endpoint_config", described)
     requests = plan["requests"]
 
-    made = do("CreateModel", script.clients, request=requests["create_model"], assembled=put)
+    made = do(
+        "CreateModel",
+        script.clients,
+        request=requests["create_model"],
+        others=requests["other_models"],
+        assembled=put,
+    )
     configured = do("CreateEndpointConfig", script.clients, request=requests["create_endpoint_config"])
 
     assert (made["name"], configured["name"]) == (name, name)

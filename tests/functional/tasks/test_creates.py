@@ -50,8 +50,10 @@ class Kind:
         self.arn = ARN.format(resource.replace("_", "-"))
         self.words = resource.replace("_config", " configuration")
         self.arn_field = arn_field
-        assembled = {"assembled": ASSEMBLED} if resource == "model" else {}
-        self.event = {"request": request, **assembled}
+        more = {"assembled": ASSEMBLED, "others": []} if resource == "model" else {}
+        self.event = {"request": request, **more}
+        self.made = {"name": "harbour-0", "arn": self.arn, "created": True}
+        self.made |= {"others": []} if resource == "model" else {}
 
     def described(self, **changed: Any) -> dict[str, Any]:
         """Return the describe response, with what SageMaker adds of its own."""
@@ -77,7 +79,36 @@ def test_it_is_created_with_the_very_request_of_the_plan(do: Task, script: Scrip
 
     result = do(kind.state, script.clients, **kind.event)
 
-    assert result == {"name": "harbour-0", "arn": kind.arn, "created": True}
+    assert result == kind.made
+
+
+def test_each_model_of_the_plans_types_is_created(do: Task, script: Script) -> None:
+    """In all but image and environment they are alike; each bears the tags, and may be there already."""
+    other = {**CONTAINER, "Image": "arm64", "Environment": {"SEALIFT_N_CTX": "1024"}}
+    arn = ARN.format("model") + "-1a2b3c"
+    asked = {**MODEL, "ModelName": "harbour-0-1a2b3c", "PrimaryContainer": other}
+    kind = KINDS[0].values[0]
+    assert isinstance(kind, Kind)
+    script.answers("sagemaker", "create_model", {"ModelArn": kind.arn}, MODEL)
+    script.answers("sagemaker", "describe_model", kind.described())
+    script.refuses(
+        "sagemaker", "create_model", "ValidationException", f'Cannot create already existing model "{arn}".'
+    )
+    known = {"ModelName": asked["ModelName"], "ModelArn": arn, "PrimaryContainer": other}
+    script.answers("sagemaker", "describe_model", kind.described(**known))
+
+    result = do(
+        "CreateModel",
+        script.clients,
+        request=MODEL,
+        others=[{"ModelName": asked["ModelName"], "PrimaryContainer": other}],
+        assembled=ASSEMBLED,
+    )
+
+    assert result == {
+        **kind.made,
+        "others": [{"name": "harbour-0-1a2b3c", "arn": arn, "created": False}],
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)
