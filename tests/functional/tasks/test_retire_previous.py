@@ -344,6 +344,27 @@ def test_a_model_that_another_configuration_names_stays(account: Account) -> Non
     assert sorted(account.sagemaker.models) == [oldest, last, own]
 
 
+def test_the_models_of_a_pools_types_go_with_their_deployment(account: Account) -> None:
+    """All that the configuration names; one that another configuration names for a type stays."""
+    oldest, last, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
+    for name in ("shared", "alone"):
+        account.sagemaker.models[name] = {"ModelName": name, "ModelArn": f"arn:model/{name}"}
+        account.sagemaker.tags[f"arn:model/{name}"] = dict(account.sagemaker.tags[f"arn:model/{oldest}"])
+
+    def pooled(name: str, *models: str) -> None:
+        (variant,) = account.sagemaker.configs[name]["ProductionVariants"]
+        variant["InstancePools"] = [
+            {"InstanceType": f"ml.c5.{n}xlarge", "Priority": n, "ModelNameOverride": model}
+            for n, model in enumerate(models, start=1)
+        ]
+
+    pooled(oldest, "shared", "alone")
+    pooled(last, "shared")
+
+    assert account.retire(own)["retired"] == [oldest]
+    assert sorted(account.sagemaker.models) == [last, own, "shared"]
+
+
 def test_what_may_not_be_deleted_is_told(account: Account) -> None:
     """A good deployment does not fail over it."""
     oldest, _, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
