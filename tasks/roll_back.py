@@ -410,7 +410,7 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
 
 
 def _models(plan: Plan) -> tuple[str, ...]:
-    """Return the names of the models that the plan's types need; a step of the ladder has deleted those of others."""
+    """Return the names of the plan's models, those of types that have left it too."""
     return tuple(one["ModelName"] for one in plan.requests.create_models)
 
 

@@ -17,7 +17,6 @@ from pipeline.aws.permissions import (
     ENDPOINT_CONFIGS,
     ENDPOINTS,
     MADE_BY_SEALIFT,
-    MODELS,
     allow,
 )
 from pipeline.errors import EndpointBusy, QuotaTooSmall, QuotaUsedUp, ResourceLimitExceeded
@@ -110,23 +109,7 @@ def _stopped(made: Plan, stop: quotas.Stop) -> Exception:
 def _stepped(made: Plan, lowered: Plan, clients: Clients) -> Plan:
     if lowered.names.endpoint_config != made.names.endpoint_config:
         _delete_config(made, clients)
-    needed, had = ([one["ModelName"] for one in plan.requests.create_models] for plan in (lowered, made))
-    for name in had:
-        if name not in needed:
-            _delete_model(name, made.execution, clients)
     return lowered
-
-
-def _delete_model(name: str, execution: str, clients: Clients) -> None:
-    """Delete a model that no type of the plan has any more; one of another execution stays."""
-    sagemaker = clients.sagemaker
-    try:
-        arn = sagemaker.describe_model(ModelName=name)["ModelArn"]
-        if resource_tags.owner(sagemaker, arn) == resource_tags.tag_value(execution):
-            sagemaker.delete_model(ModelName=name)
-    except ClientError as error:
-        if not service_errors.is_missing(error):
-            raise
 
 
 def _delete_config(made: Plan, clients: Clients) -> None:
@@ -155,12 +138,5 @@ handler = lambda_handler.Task(
             why="The configuration that no endpoint will have.",
         ),
         allow("sagemaker:DeleteEndpointConfig", on=ENDPOINT_CONFIGS, when=MADE_BY_SEALIFT),
-        allow(
-            "sagemaker:DescribeModel",
-            "sagemaker:ListTags",
-            on=MODELS,
-            why="The model of a type that left the plan.",
-        ),
-        allow("sagemaker:DeleteModel", on=MODELS, when=MADE_BY_SEALIFT),
     ),
 )

@@ -68,7 +68,7 @@ def a_plan(*, names: dict[str, str] | None = None, **changed: Any) -> dict[str, 
         "arithmetic": "weights 1 MiB = 1 MiB",
         "requests": {
             "create_model": model,
-            "create_endpoint_config": {},
+            "create_endpoint_config": {"ProductionVariants": [{"ModelName": named}]},
             "create_endpoint": {},
             "update_endpoint": {},
         },

@@ -248,7 +248,7 @@ def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
     types = types_of(left, pooled=on.pooled)
     name = instances_config_name(made.names.model, on.asked, types, down.count)
     names = replace(made.names, endpoint_config=name)
-    models = _models_of(left, made)
+    models = _models_of(left[0], made)
     return replace(
         made,
         names=names,
@@ -260,7 +260,10 @@ def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
     )
 
 
-def _models_of(left: Sequence[Offer], made: Plan) -> list[dict[str, Any]]:
-    """Return the parameters of the models that types still need, the first one's first."""
-    known = {one["ModelName"]: one for one in made.requests.create_models}
-    return [known[name] for name in dict.fromkeys(one.model or made.names.model for one in left)]
+def _models_of(first: Offer, made: Plan) -> list[dict[str, Any]]:
+    """Return the parameters of all models of a plan, the one first that a type runs.
+
+    What no type has any more has been made already: it is the plan's until the deployment has ended.
+    """
+    own = first.model or made.names.model
+    return sorted(made.requests.create_models, key=lambda one: one["ModelName"] != own)

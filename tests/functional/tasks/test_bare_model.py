@@ -581,39 +581,33 @@ def test_a_type_without_quota_leaves_the_pool(do: Task, script: Script, two: dic
     assert stepped["steps"][-1]["did"] == "ask for 2 x ml.g6.xlarge without ml.g5.xlarge in the pool"
 
 
-@pytest.mark.parametrize(
-    "made_by", [pytest.param(EXECUTION, id="ours"), pytest.param("other", id="another execution's")]
-)
-def test_the_model_of_a_type_that_left_goes(
-    do: Task, script: Script, two: dict[str, Any], made_by: str
+def test_a_type_runs_its_own_model_when_the_first_has_left(
+    do: Task, script: Script, two: dict[str, Any]
 ) -> None:
-    """No configuration names it any more, and so nobody would ever delete it; another execution may yet need its."""
-    name = f"{two['names']['model']}-0a1b2c"
-    first, *offers = two["instances"]["offers"]
+    """The configuration names it as the variant's; the other one stays the plan's, so that a rollback takes it too."""
+    first, name = two["names"]["model"], f"{two['names']['model']}-0a1b2c"
+    kept, *offers = two["instances"]["offers"]
     others = [{"ModelName": name, "PrimaryContainer": two["requests"]["create_model"]["PrimaryContainer"]}]
     own = {
         **two,
-        "instances": {**two["instances"], "offers": [first, *({**one, "model": name} for one in offers)]},
+        "instances": {
+            **two["instances"],
+            "offers": [kept, *({**one, "model": name} for one in offers)],
+            "count": 1,
+        },
         "requests": {**two["requests"], "other_models": others},
     }
-    own["instances"]["count"] = 1
     script.account().missing("describe_endpoint_config", "endpoint configuration")
-    gone = two["names"]["model"]
-    arn = f"arn:aws:sagemaker:us-east-1:123456789012:model/{gone}"
-    known = {"ModelName": gone, "ModelArn": arn, "CreationTime": NOW}
-    script.answers("sagemaker", "describe_model", known, {"ModelName": gone})
-    script.tags(tag_value(made_by))
-    if made_by == EXECUTION:
-        script.answers("sagemaker", "delete_model", {}, {"ModelName": gone})
 
     stepped = do("StepDown", script.clients, plan=own, refusal=refused(0))
 
-    assert stepped["requests"]["create_model"]["ModelName"] == name
-    assert stepped["requests"]["other_models"] == []
-    (variant,) = stepped["requests"]["create_endpoint_config"]["ProductionVariants"]
+    requests = stepped["requests"]
+    assert requests["create_model"]["ModelName"] == name
+    assert [one["ModelName"] for one in requests["other_models"]] == [first]
+    (variant,) = requests["create_endpoint_config"]["ProductionVariants"]
     assert variant["ModelName"] == name
     assert not any("ModelNameOverride" in one for one in variant["InstancePools"])
-    assert stepped["names"]["model"] == gone
+    assert stepped["names"]["model"] == first
 
 
 def test_a_type_that_was_asked_for_is_not_changed(do: Task, script: Script, two: dict[str, Any]) -> None:
