@@ -13,6 +13,7 @@ from pipeline import json_codec, limits, model_source, naming, payload, quota_us
 from pipeline.aws import resource_tags
 from pipeline.endpoint_status import USABLE
 from pipeline.errors import ImageNotFound, InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
+from pipeline.gguf import purpose
 from pipeline.hosting import (
     AT_ONCE,
     AUTO,
@@ -204,6 +205,7 @@ def plan(facts: PlanFacts) -> Plan:
                     *_gated(facts),
                     *plan_notes.notes(request, facts.model, facts.today, where),
                     *plan_notes.image_notes(needed),
+                    *choice.notes,
                     *hosted.notes,
                     *plan_notes.serverless_notes(request, needed, where),
                 ]
@@ -321,6 +323,17 @@ class HostingChoice:
     """On instances: the type to take, and those to step to; also where no instance is allowed."""
     container_note: str = ""
     """Why the request has another container than it came with; empty where it has not."""
+    not_serverless: str = ""
+    """Why a model goes to an instance with hosting `auto`; empty where that was asked for, or it does not go there."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the choice."""
+        return (
+            (f"on an instance, since serverless will not do: {self.not_serverless}",)
+            if self.not_serverless
+            else ()
+        )
 
     @property
     def arithmetic(self) -> str:
@@ -366,9 +379,14 @@ def choose(
     """
     served = container_choice.on_instances(request, model)
     on = served.request
-    types, why = table(on, prices), ""
+    types, why, beside = table(on, prices), "", container_choice.left_out(request, model)
     if request.hosting == AUTO and request.network:
         why = network.NO_SERVERLESS
+    elif request.hosting == AUTO and beside:
+        why = (
+            f"{beside['path']!r} lies beside the model, and container {request.container!r} loads nothing beside one "
+            f"there; {images.CUSTOM.name!r}, Sealift's own image, does, and `{images.PUSH}` puts it into the stack"
+        )
     elif request.hosting in {SERVERLESS, AUTO}:
         serverless = _serverless(request, archive, model, below, types)
         if request.hosting == SERVERLESS or serverless.decision.memory_mb is not None:
@@ -398,7 +416,7 @@ def _on_instance_types(
         why: it does not run on serverless; empty where that was not asked for.
     """
     needed, slots = model_settings.needs(request, archive, model), model_settings.slots_asked(request)
-    if missing := _no_image(request, types):
+    if missing := _not_loaded(request, model) or _no_image(request, types):
         return HostingChoice(request, needed, INSTANCE, fit.FitDecision(None, (missing,)))
     try:
         needed, offers = instance_choice.choose_slots(
@@ -408,7 +426,7 @@ def _on_instance_types(
         decision = fit.FitDecision(None, refusal.problems)
         return HostingChoice(request, needed.with_slots(slots or 1), INSTANCE, decision)
     if request.hosting == INSTANCE or request.allow_instances:
-        return HostingChoice(request, needed, INSTANCE, fit.FitDecision(None), offers)
+        return HostingChoice(request, needed, INSTANCE, fit.FitDecision(None), offers, not_serverless=why)
     problem = Problem(
         "InstanceNotAllowed",
         f"serverless will not do: {why}",
@@ -416,6 +434,15 @@ def _on_instance_types(
         f"set allow_instances to true for {instance_choice.describe(offers[0], request.instance_count)}",
     )
     return HostingChoice(request, needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
+
+
+def _not_loaded(request: Request, model: Mapping[str, Any]) -> Problem | None:
+    """Return what is wrong where something beside a model is not loaded by what serves it."""
+    beside = container_choice.left_out(request, model)
+    if beside is None:
+        return None
+    problem = purpose.unaccompanied(beside["kind"], request.container)
+    return replace(problem, seen=f"{beside['path']!r}: {problem.seen}")
 
 
 def _no_image(request: Request, types: Sequence[instance_types.Instance]) -> Problem | None:

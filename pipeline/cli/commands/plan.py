@@ -407,7 +407,7 @@ def decide(
     request = choice.request
     needs = () if _only_instances(request) else container_needs.compare(request, archive, model)
     said = plan_notes.notes(request, model, today, choice.hosting)
-    said += plan_notes.image_notes(choice.needed)
+    said += [*plan_notes.image_notes(choice.needed), *choice.notes]
     said += plan_notes.instance_notes(request, choice.needed, choice.offers)
     said += plan_notes.serverless_notes(request, choice.needed, choice.hosting)
     return PlanShown(report, request, choice, (*notes, *said), needs, set_aside)

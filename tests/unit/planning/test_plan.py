@@ -834,6 +834,49 @@ def test_a_container_that_nobody_named_is_awss_llama_cpp_image_on_instances(fact
     assert not any("'pytorch'" in note for note in chosen.notes)
 
 
+SEEING = {"companions": [{"kind": "mmproj", "path": "mmproj-tower.gguf", "tensor_bytes": 1_000_000}]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "hosting"),
+    [
+        pytest.param({"container": "custom", **OURS}, "serverless", id="our image loads it"),
+        pytest.param({"container": "pytorch"}, "instance", id="the prebuilt one does not"),
+    ],
+)
+def test_with_hosting_auto_a_model_goes_where_its_projector_is_loaded(
+    facts_with: FactsMaker, fields: dict[str, Any], hosting: str
+) -> None:
+    """A small model, which would fit serverless; where it does not go there the plan says why."""
+    facts = facts_with(hosting="auto", allow_instances=True, **fields)
+    model = {**facts.model, **SEEING}
+    request = replace(facts.request, container_chosen=True)
+    made = plan.plan(replace(facts, model=model, request=request))
+    notes = [one for one in made.notes if one.startswith("on an instance, since serverless will not do: ")]
+
+    assert made.hosting == hosting
+    assert [note.split("'")[1] for note in notes] == ["mmproj-tower.gguf"] * (hosting == "instance")
+    if hosting == "instance":
+        assert "/llama-cpp:" in made.image_uri
+        assert told(made)["SM_LLAMA_CPP_MMPROJ"].endswith("/mmproj-tower.gguf")
+
+
+@pytest.mark.parametrize("hosting", ["auto", "instance"])
+def test_what_would_be_left_aside_is_refused(facts_with: FactsMaker, hosting: str) -> None:
+    """AWS's image answers messages alone, so another question keeps the container that loads no projector."""
+    fields = {"smoke_test": {"ask_with": "prompt"}, "hosting": hosting, "allow_instances": True}
+    facts = facts_with(container="pytorch", **fields)
+    request = replace(facts.request, container_chosen=True)
+
+    with pytest.raises(ModelDoesNotFit) as refusal:
+        plan.plan(replace(facts, model={**facts.model, **SEEING}, request=request))
+
+    (problem,) = refusal.value.problems
+    assert problem.error == "CompanionNotServed"
+    assert problem.seen.startswith("'mmproj-tower.gguf': a projector")
+    assert problem.fix.startswith('set "container" to "custom"')
+
+
 @pytest.mark.parametrize(
     ("changed", "fields"),
     [
