@@ -171,6 +171,8 @@ class Deployment:
     """Whether the container is to have no network."""
     overrides: Mapping[str, Model] = field(default_factory=dict)
     """The models that types of the pool run in the place of the variant's, by type."""
+    gpu_gib: float | None = None
+    """GiB of each GPU, where the cloud is set to have others than AWS; None for what CUDA says of their kind."""
 
     @classmethod
     def of(

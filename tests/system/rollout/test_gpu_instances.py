@@ -70,6 +70,35 @@ def test_a_gpu_serves_once_its_quota_was_raised(
     assert told["SM_LLAMA_CPP_MODEL"] == "/opt/ml/model/harbour.gguf"
 
 
+@pytest.fixture
+def small_gpus(deployments: Deployments) -> Iterator[None]:
+    """Let GPUs have less than the arithmetic counts on, and a start that fails be given up soon."""
+    hosting = deployments.cloud.hosting
+    before = hosting.startup_deadline_s
+    hosting.gpu_gib, hosting.startup_deadline_s = 0.5, 1.5
+    yield
+    hosting.gpu_gib, hosting.startup_deadline_s = None, before
+
+
+@pytest.mark.usefixtures("small_gpus")
+def test_a_gpu_that_has_less_than_was_counted_on_fails_the_deployment(
+    deployments: Deployments, model: Path, allowed: Callable[..., None]
+) -> None:
+    """With llama.cpp's own words out of the log, what to do about it, and nothing left."""
+    allowed(g5=1)
+    ended = deployments.upload(model, "full", on_gpus(instance_type=A10G), name="harbour.gguf")
+
+    assert (ended.status, ended.error) == ("FAILED", "EndpointFailed")
+    diagnosed = ended.results["diagnose"]
+    assert diagnosed["cause_name"] == "GpuOutOfMemory"
+    cause = str(ended.cause)
+    assert "MiB on device 0: cudaMalloc failed: out of memory" in cause
+    for way_out in ("n_ctx", "n_gpu_layers", "a larger instance_type"):
+        assert way_out in diagnosed["fix"]
+        assert way_out in cause
+    assert deployments.resources() == NOTHING
+
+
 def test_a_quota_of_one_gpu_type_leads_to_the_next(
     deployments: Deployments, model: Path, allowed: Callable[..., None]
 ) -> None:
