@@ -260,15 +260,22 @@ OBSERVED: dict[str, Any] = {**CONFIG, "MetricsConfig": {"EnableDetailedObservabi
 
 
 class OlderSageMaker:
-    """A client whose SDK knows a MetricsConfig with these members alone, none when there are none; and pools or not."""
+    """A client whose SDK knows a MetricsConfig with these members alone, none when there are none.
 
-    def __init__(self, newest: Any, *members: str, pools: bool = True) -> None:
+    And pools with the members that are named, of which it knows none when there are none; all of today's for None.
+    """
+
+    def __init__(self, newest: Any, *members: str, pools: str | None = None) -> None:
         known = newest.meta.service_model.operation_model("CreateEndpointConfig").input_shape.members
         metrics = {name: known["MetricsConfig"].members[name] for name in members}
         own = {name: shape for name, shape in known.items() if name != "MetricsConfig"}
-        if not pools:
+        if pools is not None:
             variant = known["ProductionVariants"].member.members
             older = {name: shape for name, shape in variant.items() if name != "InstancePools"}
+            if pools:
+                pool = variant["InstancePools"].member.members
+                these = SimpleNamespace(members={name: pool[name] for name in pools.split()})
+                older["InstancePools"] = SimpleNamespace(member=these)
             own["ProductionVariants"] = SimpleNamespace(member=SimpleNamespace(members=older))
         if metrics:
             own["MetricsConfig"] = SimpleNamespace(members=metrics)
@@ -341,13 +348,14 @@ SINGLE: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("pools", "asked", "sent"),
     [
-        pytest.param(True, POOLED, POOLED, id="knows pools"),
-        pytest.param(False, POOLED, SINGLE, id="knows none"),
-        pytest.param(False, SINGLE, SINGLE, id="is asked for none"),
+        pytest.param(None, POOLED, POOLED, id="knows pools"),
+        pytest.param("", POOLED, SINGLE, id="knows none"),
+        pytest.param("InstanceType Priority", POOLED, SINGLE, id="knows no models of their own"),
+        pytest.param("", SINGLE, SINGLE, id="is asked for none"),
     ],
 )
 def test_a_pool_is_sent_where_the_sdk_knows_it(
-    do: Task, script: Script, pools: bool, asked: dict[str, Any], sent: dict[str, Any]
+    do: Task, script: Script, pools: str | None, asked: dict[str, Any], sent: dict[str, Any]
 ) -> None:
     """Else its first type alone, as before there were pools."""
     older: Any = OlderSageMaker(script.clients.sagemaker, pools=pools)

@@ -842,13 +842,16 @@ SEEING = {"companions": [{"kind": "mmproj", "path": "mmproj-tower.gguf", "tensor
     [
         pytest.param({"container": "custom", **OURS}, "serverless", id="our image loads it"),
         pytest.param({"container": "pytorch"}, "instance", id="the prebuilt one does not"),
+        pytest.param(
+            {"container": "pytorch", "hosting": "serverless"}, "serverless", id="the check has refused it"
+        ),
     ],
 )
 def test_with_hosting_auto_a_model_goes_where_its_projector_is_loaded(
     facts_with: FactsMaker, fields: dict[str, Any], hosting: str
 ) -> None:
     """A small model, which would fit serverless; where it does not go there the plan says why."""
-    facts = facts_with(hosting="auto", allow_instances=True, **fields)
+    facts = facts_with(**{"hosting": "auto", "allow_instances": True, **fields})
     model = {**facts.model, **SEEING}
     request = replace(facts.request, container_chosen=True)
     made = plan.plan(replace(facts, model=model, request=request))
@@ -1082,6 +1085,30 @@ def test_models_that_differ_make_another_deployment(facts_with: FactsMaker) -> N
     assert again.requests.create_models == made.requests.create_models[1:]
     assert variant_of(again)["ModelName"] == made.requests.create_models[1]["ModelName"]
     assert again.image_uri == made.requests.create_models[1]["PrimaryContainer"]["Image"]
+
+
+def test_what_another_types_model_is_told_is_part_of_a_deployment(facts_with: FactsMaker) -> None:
+    """The same types and the same first model, and fewer slots on the other: not the same endpoint."""
+    sized = {"vcpus": 32, "memory_bandwidth_gb_s": 200}
+    first = {"name": "ml.m7i.8xlarge", "usd_per_hour": 0.01, "memory_gib": 128, **sized}
+
+    def named(memory_gib: float) -> tuple[str, set[str]]:
+        second = {"name": "ml.c7i.8xlarge", "usd_per_hour": 0.02, "memory_gib": memory_gib, **sized}
+        types = [first, {**second, "memory_bandwidth_gb_s": 250}]
+        made = plan.plan(
+            instance_facts(facts_with, instance_types=types, inference={"n_ctx": 8192}, min_tokens_per_s=8)
+        )
+        assert made.instances is not None
+        assert made.instances.asked.pool == ("ml.m7i.8xlarge", "ml.c7i.8xlarge")
+        return made.names.endpoint, {
+            one["PrimaryContainer"]["Environment"]["SM_LLAMA_CPP_PARALLEL"]
+            for one in made.requests.create_models
+        }
+
+    (one, few), (other, fewer) = named(27), named(23)
+
+    assert few != fewer
+    assert one != other
 
 
 def test_a_type_without_quota_leaves_the_pool(facts_with: FactsMaker) -> None:
