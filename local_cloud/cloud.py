@@ -97,8 +97,8 @@ class CloudSettings:
     launch: Launch | None = None
     """What starts an endpoint's containers; real server processes when None."""
     containers: oci_runtime.Mode = "process"
-    """Whether endpoints run in true containers, where their image is here: `auto` and `runc` look for a runtime, and
-    `runc` does without none. `sealift local` says `auto`."""
+    """Whether endpoints run in true containers, where their image is here: `auto` looks for a runtime, and who names
+    one does without no other. `sealift local` says `auto`."""
     archive_code: bool = False
     """Whether deployments may run the code that an archive brings."""
     consumer: bool = True

@@ -17,7 +17,7 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from pipeline import settings
-from pipeline.aws import sdk_errors, task_log
+from pipeline.aws import layer_parts, sdk_errors, task_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -293,6 +293,8 @@ def _made(
     except ValueError as error:
         raise sdk_errors.unusable_endpoint(error) from error
     client.meta.events.register("before-parse", sdk_errors.check_answered_by_aws)
+    if service == "ecr":
+        layer_parts.write_directly(client)
     return client
 
 

@@ -837,10 +837,10 @@ class CloudOptions(CommonOptions):
     )
     containers: str | None = _option(
         "--containers",
-        type=click.Choice(("auto", "process", "runc")),
+        type=click.Choice(("auto", "process", "runc", "crun")),
         metavar="HOW",
         help="what endpoints run in: auto, true containers where their image is here and the machine can (default); "
-        "process; or runc, which wants a machine that can",
+        "process; or runc or crun, which want a machine that can",
     )
 
 

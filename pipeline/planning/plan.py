@@ -379,15 +379,8 @@ def choose(
     """
     served = container_choice.on_instances(request, model)
     on = served.request
-    types, why, beside = table(on, prices), "", container_choice.left_out(request, model)
-    if request.hosting == AUTO and request.network:
-        why = network.NO_SERVERLESS
-    elif request.hosting == AUTO and beside:
-        why = (
-            f"{beside['path']!r} lies beside the model, and container {request.container!r} loads nothing beside one "
-            f"there; {images.CUSTOM.name!r}, Sealift's own image, does, and `{images.PUSH}` puts it into the stack"
-        )
-    elif request.hosting in {SERVERLESS, AUTO}:
+    types, why = table(on, prices), _not_serverless(request, model)
+    if not why and request.hosting in {SERVERLESS, AUTO}:
         serverless = _serverless(request, archive, model, below, types)
         if request.hosting == SERVERLESS or serverless.decision.memory_mb is not None:
             model_settings.require_settings(request)
@@ -397,6 +390,23 @@ def choose(
         )
     model_settings.require_settings(on)
     return replace(_on_instance_types(on, archive, model, types, why), container_note=served.note)
+
+
+def _not_serverless(request: Request, model: Mapping[str, Any]) -> str:
+    """Return what keeps a model from serverless with hosting `auto`, whatever its size; empty where nothing does."""
+    if request.hosting != AUTO:
+        return ""
+    if request.network:
+        return network.NO_SERVERLESS
+    if images.is_for_gpus(images.PROFILES[request.container], request.image_uri):
+        return images.NO_GPU
+    beside = container_choice.left_out(request, model)
+    if beside is None:
+        return ""
+    return (
+        f"{beside['path']!r} lies beside the model, and container {request.container!r} loads nothing beside one "
+        f"there; {images.CUSTOM.name!r}, Sealift's own image, does, and `{images.PUSH}` puts it into the stack"
+    )
 
 
 def _on_instance_types(
@@ -458,7 +468,8 @@ def _no_image(request: Request, types: Sequence[instance_types.Instance]) -> Pro
         "NoImageForType",
         f"instance_type {asked!r} has {what}, and container {profile.name!r} has no image for them here",
         f"a container that has one: {' or '.join(others)}",
-        "name that in 'container' (it is asked with messages alone), or another type in 'instance_type'",
+        "name that in 'container' (it is asked with messages alone), or another type in 'instance_type'; an image of "
+        'your own for GPUs has "cuda" in its name (inference/Dockerfile.cuda)',
     )
 
 

@@ -57,6 +57,16 @@ GPUS: Final[Mapping[str, GpuRow]] = {
 }
 
 
+COMPUTE_CAPABILITIES: Final[Mapping[str, str]] = {
+    "T4": "7.5",
+    "A10G": "8.6",
+    "L4": "8.9",
+    "L40S": "8.9",
+    "RTX PRO 6000": "12.0",
+}
+"""What its code must be compiled for (https://developer.nvidia.com/cuda-gpus); `inference/Dockerfile.cuda` has them."""
+
+
 class CpuFamilyRow(NamedTuple):
     """A family without GPUs: its sizes have the same memory for each CPU."""
 

@@ -785,6 +785,30 @@ def test_a_model_too_slow_for_cpus_goes_to_a_gpu(facts_with: FactsMaker) -> None
     assert made.arithmetic.endswith("(computed, not measured)")
 
 
+CUDA: dict[str, Any] = {"container": "custom", "image_uri": f"{IMAGE_URI}-cuda"}
+"""The same for GPUs, which its name says."""
+
+
+def test_an_image_of_our_own_for_gpus_goes_to_one(facts_with: FactsMaker) -> None:
+    """With the driver that it wants and the layers by llama-server's own variable, whether a type is named or not."""
+    for fields in (
+        CUDA,
+        {**CUDA, "instance_type": "ml.g6.xlarge"},
+        {**CUDA, "hosting": "auto", "allow_instances": True},
+    ):
+        made = plan.plan(instance_facts(facts_with, **fields))
+        on = made.instances
+        (variant,) = made.requests.create_endpoint_config["ProductionVariants"]
+
+        assert on is not None
+        assert on.offers[0].name == "ml.g6.xlarge"
+        assert {one.platform for one in on.offers} == {"cuda"}
+        assert made.image_uri == CUDA["image_uri"]
+        assert variant["InferenceAmiVersion"] == "al2023-ami-sagemaker-inference-gpu-4-1"
+        layers = {"LLAMA_ARG_N_GPU_LAYERS": str(on.offers[0].gpu_layers), "LLAMA_ARG_FLASH_ATTN": "on"}
+        assert layers.items() <= told(made).items()
+
+
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
