@@ -126,6 +126,16 @@ def instances_name(deployment: str, types: Iterable[str], count: int) -> str:
     return f"{deployment}-{digest([*types, count], 6)}"
 
 
+def model_name(deployment: str, container: Any) -> str:
+    """Return the name of a further model of a deployment, for the instance types that its own is not for.
+
+    Args:
+        deployment: its name, which its own model has.
+        container: what the model consists of.
+    """
+    return f"{deployment}-{digest(container, 6)}"
+
+
 def sizes_of(config: str) -> tuple[int, int] | None:
     """Return the memory in MB and the concurrency that a configuration's name tells; None where it tells none."""
     found = _SIZES.search(config)

@@ -241,6 +241,13 @@ class DeploymentOptions(CommonOptions):
         metavar="N",
         help="tokens a second that an instance must be expected to generate",
     )
+    answer_within_s: float | None = _setting(
+        "answer_within_s",
+        "--answer-within-s",
+        type=float,
+        metavar="SECONDS",
+        help="seconds within which an instance must be expected to generate 150 tokens",
+    )
     allow_instances: bool | None = _setting(
         "allow_instances",
         "--allow-instances/--no-allow-instances",

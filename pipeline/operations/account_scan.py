@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import naming
+from pipeline import instance_pools, naming
 from pipeline.archive.s3.multipart import retired_at
 from pipeline.aws import paging, resource_tags, service_errors
 from pipeline.aws.resource_tags import (
@@ -182,7 +182,7 @@ class _Scan:
                 )
                 if found is None:
                     continue
-                self._configs[name] = frozenset(one["ModelName"] for one in found["ProductionVariants"])
+                self._configs[name] = frozenset(instance_pools.models(found["ProductionVariants"]))
             whose = self._sagemaker_tags(name, arn)
             if whose is None:
                 continue

@@ -484,7 +484,10 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
     add("endpoint", names.get("endpoint"), console.endpoint(endpoint), "create_endpoint")
     config = names.get("endpoint_config")
     add("endpoint configuration", config, console.endpoint_config(str(config)), "create_endpoint_config")
-    add("model", names.get("model"), console.model(str(names.get("model"))), "create_model")
+    requests = _object(plan, "requests")
+    models = (_object(requests, "create_model"), *(requests.get("other_models") or ()))
+    for model in (one.get("ModelName") for one in models):
+        add("model", model, console.model(str(model)), "create_model")
     if _object(results, "create_endpoint"):
         group = f"/aws/sagemaker/Endpoints/{endpoint}"
         found.append(ResourceRow("container log", group, console.log_group(group), "stays"))
@@ -493,15 +496,9 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
         ResourceRow("alarm", name, console.alarm(name), "removed again" if swept else "made")
         for name in alarms
     ]
-    for kind, where, field in (("upload", "check_archive", "archive"), ("archive", "assemble_archive", "")):
-        made = _object(results, where)
-        place = _object(made, field) if field else made
-        if place.get("bucket") and place.get("key"):
-            bucket, name = str(place["bucket"]), str(place["key"])
-            state = "was there already" if place.get("written") is False else ""
-            found.append(ResourceRow(kind, f"s3://{bucket}/{name}", console.object(bucket, name), state))
+    found += _uploads(results, console)
     found += _image(_object(results, "assemble_archive"), console, gone)
-    role = str(_object(_object(plan, "requests"), "create_model").get("ExecutionRoleArn", ""))
+    role = str(_object(requests, "create_model").get("ExecutionRoleArn", ""))
     if role:
         name = role.rpartition("/")[2]
         found.append(ResourceRow("the endpoint's role", name, console.role(name), "of the stack"))
@@ -509,6 +506,17 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
         name = str(one["function_name"])
         found.append(ResourceRow("consumer", name, console.function(name), "switched"))
     return found
+
+
+def _uploads(results: Mapping[str, Any], console: Console) -> Iterator[ResourceRow]:
+    """Yield the upload and the archive."""
+    for kind, where, field in (("upload", "check_archive", "archive"), ("archive", "assemble_archive", "")):
+        made = _object(results, where)
+        place = _object(made, field) if field else made
+        if place.get("bucket") and place.get("key"):
+            bucket, name = str(place["bucket"]), str(place["key"])
+            state = "was there already" if place.get("written") is False else ""
+            yield ResourceRow(kind, f"s3://{bucket}/{name}", console.object(bucket, name), state)
 
 
 def _image(assembled: Mapping[str, Any], console: Console, gone: set[str]) -> list[ResourceRow]:

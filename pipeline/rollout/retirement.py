@@ -1,4 +1,4 @@
-"""Taking one deployment of a service away: auto scaling where there is any, endpoint, alarms, model, configuration.
+"""Taking one deployment of a service away: auto scaling where there is any, endpoint, alarms, models, configuration.
 
 In this order, and each call may be made again: the configuration bears the tags, so what was cut short goes on where it
 ended. Refuses to decide who goes (`releases` and `expiry` do), and to wait: whoever calls comes again.
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from pipeline import instance_pools
 from pipeline.aws import resource_tags, service_errors
 from pipeline.endpoint_status import UNDELETABLE
 from pipeline.rollout import alarms_api, autoscaling_api, metric_filters_api, release_store
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
     from pipeline.rollout.release_store import AccountReleases
     from pipeline.rollout.releases import Release
+    from pipeline.state_data.plan_types import Plan
 
 
 def delete_endpoint(clients: Clients, one: Release) -> str:
@@ -41,13 +43,20 @@ def delete_rest(clients: Clients, one: Release, service: str, account: AccountRe
         metric_filters_api.delete(clients.logs, one.endpoint)
         alarms_api.delete(clients.cloudwatch, one.endpoint)
     found = client.describe_endpoint_config(EndpointConfigName=one.config)
-    for variant in found["ProductionVariants"]:
-        name = variant["ModelName"]
+    for name in instance_pools.models(found["ProductionVariants"]):
         if name not in release_store.models_in_use(client, account, without=one):
             _delete_model(name, service, client)
     # The one that is looked at first goes last, so that a try that is cut short goes on where it ended.
     for config in reversed(one.configs):
         client.delete_endpoint_config(EndpointConfigName=config)
+
+
+def delete_spare_models(client: SageMakerClient, plan: Plan) -> None:
+    """Delete the models that a deployment made for types that its configuration does not name."""
+    named = instance_pools.models(plan.requests.create_endpoint_config["ProductionVariants"])
+    for request in plan.requests.create_models:
+        if request["ModelName"] not in named:
+            _delete_model(request["ModelName"], plan.service, client)
 
 
 def _delete_model(name: str, service: str, client: SageMakerClient) -> None:

@@ -20,6 +20,8 @@ Sources, by short name:
     offer        AWS's offer file of AmazonSageMaker (2026-09-20 to 09-27) as public repositories quote it, which a
                  second list agrees with
     one          the same file, quoted by one repository alone
+
+Of Graviton's types no two lists were found that agree: what is quoted is rounded to cents, or of other regions.
 """
 
 from __future__ import annotations

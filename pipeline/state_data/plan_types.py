@@ -19,6 +19,7 @@ class Names:
     """The SageMaker resources of one deployment; they share one name until a quota or an update in place parts them."""
 
     model: str
+    """The deployment's; where instance types need models of their own, the name of those begins with it."""
     endpoint_config: str
     endpoint: str
 
@@ -31,6 +32,14 @@ class Requests:
     create_endpoint_config: dict[str, Any]
     create_endpoint: dict[str, Any]
     update_endpoint: dict[str, Any]
+    other_models: tuple[dict[str, Any], ...] = ()
+    """ModelName and PrimaryContainer of the models that further instance types need, which are as `create_model` in
+    all else; none in plans of releases whose types had one model together."""
+
+    @property
+    def create_models(self) -> tuple[dict[str, Any], ...]:
+        """The parameters of every CreateModel, the first type's first."""
+        return (self.create_model, *({**self.create_model, **one} for one in self.other_models))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +140,10 @@ class Offer:
     """Expected after a prompt of `PROMPT_TOKENS`; None where that is not known."""
     on_gpus: OnGpus | None = unsaid(None)
     """None of a type without GPUs, and in plans of releases that told it in words alone."""
+    slots: int | None = unsaid(None)
+    """Requests that it answers at once; None in plans of releases that had as many on every type."""
+    model: str | None = unsaid(None)
+    """The name of the model that it runs; None where one model is for every type, the deployment's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +169,7 @@ class OnInstances:
     auto_scaling: Scaling | None = None
     """None: as many instances as there are, until the next deployment; so it was before there was any scaling."""
     slots: int = 1
-    """Requests that one instance answers at once; one in plans of releases that knew of no slots."""
+    """Requests that one instance of the type answers at once; one in plans of releases that knew of no slots."""
     detailed_observability: bool | None = None
     """Of the configuration's MetricsConfig; None where it says nothing, and AWS's own default holds."""
     ami_version: str | None = unsaid(None)

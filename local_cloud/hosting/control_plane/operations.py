@@ -35,6 +35,7 @@ from local_cloud.hosting.platform.resources import (
     ResourceKind,
     Shelf,
 )
+from pipeline import instance_pools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -203,13 +204,14 @@ class ControlPlane:
         with self._lock:
             arn = self._configs.require_free(name)
             config = EndpointConfig(name, arn, self._clock(), request)
-            model = self._models.get(config.variant["ModelName"])
+            models = [self._models.get(one) for one in instance_pools.models([config.variant])]
             capacity = config.capacity
             if isinstance(capacity, Capacity):
                 rules.check_capacity(capacity)
-                rules.check_model_is_serverless(model)
+                rules.check_model_is_serverless(models[0])
             else:
-                rules.check_model_is_emulated(model)
+                for model in models:
+                    rules.check_model_is_emulated(model)
             self._configs.put(config)
             self._tag(arn, request)
         return {"EndpointConfigArn": arn}
@@ -294,7 +296,9 @@ class ControlPlane:
         config = self._configs.get(config_name)
         if self._networks is not None:
             rules.check_key(config, self._networks)
-        return Deployment.of(config, self._models.get(config.variant["ModelName"]))
+        own = instance_pools.own_models(config.variant)
+        overrides = {type_: self._models.get(name) for type_, name in own.items()}
+        return Deployment.of(config, self._models.get(config.variant["ModelName"]), overrides)
 
     # Tags
 

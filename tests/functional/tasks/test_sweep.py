@@ -250,6 +250,22 @@ def reasons(result: dict[str, Any], name: str) -> str:
     return "; ".join(one["reason"] for one in result["found"] if one["name"] == name)
 
 
+@pytest.mark.parametrize("named", [pytest.param(True, id="of a pool"), pytest.param(False, id="of none")])
+def test_a_model_that_a_type_of_a_pool_runs_is_used(world: World, *, named: bool) -> None:
+    """The configuration of what serves names it for a type that may yet run."""
+    own = f"{SERVING}-0a1b2c"
+    world.sagemaker.make(own)
+    del world.sagemaker.endpoints[own], world.sagemaker.configs[own]
+    if named:
+        (variant,) = world.sagemaker.configs[SERVING]["ProductionVariants"]
+        pool = {"InstanceType": "ml.c5.large", "Priority": 1, "ModelNameOverride": own}
+        variant["InstancePools"] = [pool]
+
+    world.sweep()
+
+    assert (own in world.sagemaker.models) is named
+
+
 ALL_LEFT = {"endpoint": "deleting", "endpoint configuration": "waiting", "model": "waiting"}
 
 
