@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +35,7 @@ def start(clients: Clients, stack: str, name: str, service: str) -> str:
     """Start an execution as an upload does; return its ARN."""
     machine = f"arn:aws:states:us-east-1:123456789012:stateMachine:{stack}"
     document = {"archive": {"bucket": "uploads", "key": f"models/{service}/model.tar.gz"}}
+    time.sleep(0.002)  # a start is told in whole milliseconds, and of two in the same one neither is newer
     started = clients.stepfunctions.start_execution(
         stateMachineArn=machine, name=name, input=json.dumps(document)
     )
