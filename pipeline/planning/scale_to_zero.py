@@ -1,0 +1,217 @@
+"""An endpoint whose instances all go while nobody calls: what of the request contradicts that, and the very requests.
+
+AWS's guide has the parts (https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-zero-instances.html): a
+configuration without a model and with ManagedInstanceScaling from 0, an inference component, a scalable target of its
+copies, a policy that takes copies away, and since that one cannot leave zero, another that a CloudWatch alarm on
+refused calls starts. Pure. The times are others' measurements, of ml.g5.xlarge, and no promise of AWS's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline import inference_component, naming
+from pipeline.errors import Problem
+from pipeline.hosting import IN_PLACE
+from pipeline.planning import alarms, autoscaling
+from pipeline.sizing import instance_types
+from pipeline.state_data.request_types import Scaling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pipeline.planning.request_sources import Said
+    from pipeline.state_data.plan_types import Names, Offer, OnInstances
+    from pipeline.state_data.request_types import Request
+
+LEAST_MEMORY_MB: Final = 1024
+"""What a copy reserves of its instance's memory, which it may exceed. What SageMaker has to give is far less than the
+instance has: of the 16 GiB of an ml.g5.xlarge it refused 4096 MB. That the model fits the plan's own arithmetic has
+said, and that no two copies meet on one instance the CPUs or the GPUs see to."""
+QUIET_S: Final = 900
+"""Seconds without a call until the copies go: Application Auto Scaling's own alarm wants 90 data points of 10 s."""
+WAKE_S: Final = 600
+"""Seconds from the first refused call to an answer, assumed: a minute until the alarm, two until there is an instance,
+and the model's download and start; 564 s were seen of a small model."""
+ALARM_S: Final = 60
+"""The period of the alarm that wakes the endpoint: the shortest of a metric of SageMaker's."""
+WAKING_POLICY: Final = "sealift-wake"
+
+
+def problems(request: Request, asked: Mapping[str, Any], said: Said) -> list[Problem]:
+    """Return what of a request contradicts that its endpoint scales to none."""
+    if not request.scale_to_zero:
+        return []
+    return [
+        Problem(error, f"'scale_to_zero' with {seen}", wanted, fix, said.where("scale_to_zero"))
+        for error, seen, wanted, fix in _contradictions(request, asked)
+    ]
+
+
+def _contradictions(request: Request, asked: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    if request.strategy == IN_PLACE:
+        yield (
+            "ScaleToZeroInPlace",
+            "strategy 'in_place'",
+            "strategy 'new_endpoint': what is updated would have no instance to be tried on",
+            "leave 'strategy' or 'scale_to_zero' out",
+        )
+    if request.auto_scaling:
+        least = request.auto_scaling.min
+        yield (
+            "TwoScalings",
+            f"'auto_scaling', which keeps {least} instance{'s' * (least != 1)} at least",
+            "one of them: it scales between none and 'instance_count' by itself",
+            "leave 'auto_scaling' out, and say the most instances as 'instance_count'",
+        )
+    if asked.get("instance_pool"):
+        yield (
+            "ScaleToZeroInPool",
+            "'instance_pool'",
+            "one instance type: what a copy reserves is said for that one",
+            "leave 'instance_pool' out",
+        )
+
+
+def scaling(count: int, slots: int) -> Scaling:
+    """Return the scaling of an endpoint that goes to none.
+
+    Args:
+        count: instances at most.
+        slots: requests that one instance answers at once.
+    """
+    return autoscaling.measured(Scaling(0, count), slots)
+
+
+def of_variant(count: int) -> dict[str, Any]:
+    """Return what a configuration's variant says of its instances, beside their type and their number at first."""
+    return {
+        "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 0, "MaxInstanceCount": count},
+        "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
+    }
+
+
+def component(names: Names, on: OnInstances, tags: list[dict[str, str]]) -> dict[str, Any]:
+    """Return CreateInferenceComponent's parameters: one copy on each instance.
+
+    Args:
+        names: of the model and the endpoint.
+        on: the instances.
+        tags: of all that is made.
+    """
+    return {
+        inference_component.PARAMETER: inference_component.name_of(names.endpoint),
+        "EndpointName": names.endpoint,
+        "VariantName": naming.VARIANT,
+        "Specification": {
+            "ModelName": names.model,
+            "StartupParameters": {
+                "ModelDataDownloadTimeoutInSeconds": on.download_s,
+                "ContainerStartupHealthCheckTimeoutInSeconds": on.startup_s,
+            },
+            "ComputeResourceRequirements": _of_copy(on.offers[0]),
+        },
+        "RuntimeConfig": {"CopyCount": on.count},
+        "Tags": tags,
+    }
+
+
+def _of_copy(offer: Offer) -> dict[str, Any]:
+    """Return what a copy reserves: all GPUs of an instance, or more than half of its CPUs: it is there alone."""
+    known = instance_types.facts(offer.name)
+    gpus = known.gpus if known and offer.gpu_layers else 0
+    share = (
+        {"NumberOfAcceleratorDevicesRequired": float(gpus)}
+        if gpus
+        else {"NumberOfCpuCoresRequired": offer.vcpus / 2 + 0.25}
+    )
+    return {**share, "MinMemoryRequiredInMb": LEAST_MEMORY_MB}
+
+
+def target(endpoint: str) -> dict[str, str]:
+    """Return what names the scalable target: all that DeregisterScalableTarget takes."""
+    return {
+        "ServiceNamespace": autoscaling.NAMESPACE,
+        "ResourceId": f"inference-component/{inference_component.name_of(endpoint)}",
+        "ScalableDimension": "sagemaker:inference-component:DesiredCopyCount",
+    }
+
+
+def registration(endpoint: str, wanted: Scaling) -> dict[str, Any]:
+    """Return RegisterScalableTarget's parameters."""
+    return {**target(endpoint), "MinCapacity": wanted.min, "MaxCapacity": wanted.max}
+
+
+def following(endpoint: str, wanted: Scaling) -> dict[str, Any]:
+    """Return PutScalingPolicy's parameters of the policy that adds copies and takes them away, down to none."""
+    return {
+        "PolicyName": autoscaling.POLICY,
+        **target(endpoint),
+        "PolicyType": "TargetTrackingScaling",
+        "TargetTrackingScalingPolicyConfiguration": {
+            "TargetValue": float(wanted.concurrent_requests_per_instance or 1),
+            "PredefinedMetricSpecification": {
+                "PredefinedMetricType": "SageMakerInferenceComponentConcurrentRequestsPerCopyHighResolution"
+            },
+        },
+    }
+
+
+def waking(endpoint: str) -> dict[str, Any]:
+    """Return PutScalingPolicy's parameters of the policy that adds the first copy, when an alarm starts it."""
+    return {
+        "PolicyName": WAKING_POLICY,
+        **target(endpoint),
+        "PolicyType": "StepScaling",
+        "StepScalingPolicyConfiguration": {
+            "AdjustmentType": "ChangeInCapacity",
+            "MetricAggregationType": "Maximum",
+            "Cooldown": ALARM_S,
+            "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
+        },
+    }
+
+
+def alarm(endpoint: str, policy_arn: str, tags: list[dict[str, str]]) -> dict[str, Any]:
+    """Return PutMetricAlarm's parameters of the alarm that starts the policy: a call found no copy."""
+    return {
+        "AlarmName": alarms.waking(endpoint),
+        "AlarmDescription": f"a call found no copy of {endpoint}: the first one is started",
+        "Namespace": "AWS/SageMaker",
+        "MetricName": "NoCapacityInvocationFailures",
+        "Dimensions": [
+            {"Name": inference_component.PARAMETER, "Value": inference_component.name_of(endpoint)}
+        ],
+        "Statistic": "Sum",
+        "Period": ALARM_S,
+        "EvaluationPeriods": 1,
+        "DatapointsToAlarm": 1,
+        "Threshold": 1.0,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "TreatMissingData": "notBreaching",
+        "AlarmActions": [policy_arn],
+        "Tags": tags,
+    }
+
+
+def notes(count: int, usd_per_hour: float) -> Iterator[str]:
+    """Yield what a person should know of an endpoint that scales to none.
+
+    Args:
+        count: instances at most.
+        usd_per_hour: of one.
+    """
+    yield (
+        f"scales between none and {count} instance{'s' * (count != 1)}: at none it costs nothing, while it is up "
+        f"${count * usd_per_hour:g} an hour at most; its copies go {QUIET_S // 60} minutes after the last call, and "
+        "the instances some minutes later"
+    )
+    yield (
+        "the first call at none is refused (ValidationError: the inference component has no capacity) and starts it; "
+        f"until it answers take about {WAKE_S // 60} minutes (assumed), in which every call is refused; `sealift ask` "
+        "waits"
+    )
+    yield (
+        "whoever calls it sends InferenceComponentName, which is the endpoint's own name; so has a Lambda that is "
+        "switched to it"
+    )
