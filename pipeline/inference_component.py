@@ -46,6 +46,26 @@ def is_hosted(config: Mapping[str, Any]) -> bool:
     return any("ModelName" not in one for one in config["ProductionVariants"])
 
 
+def log_group(endpoint: str, *, component: bool) -> str:
+    """Return the log group of an endpoint's containers; SageMaker names it after the component where there is one."""
+    if component:
+        return f"/aws/sagemaker/InferenceComponents/{name_of(endpoint)}"
+    return f"/aws/sagemaker/Endpoints/{endpoint}"
+
+
+def of_plan(plan: Mapping[str, Any]) -> bool:
+    """Return whether a deployment's endpoint hosts a component, by its plan as JSON."""
+    return bool((plan.get("smoke_test") or {}).get("component"))
+
+
+def is_there(described: Mapping[str, Any]) -> bool:
+    """Return whether an endpoint hosts a component, by DescribeEndpoint's answer.
+
+    AWS refuses ManagedInstanceScaling of any other: it "is only supported for inference component endpoints".
+    """
+    return any("ManagedInstanceScaling" in one for one in described.get("ProductionVariants", ()))
+
+
 def models(config: Mapping[str, Any]) -> frozenset[str]:
     """Return the models of a configuration, by DescribeEndpointConfig's answer: its variants', or its component's."""
     component = deployment_of(config["EndpointConfigName"])

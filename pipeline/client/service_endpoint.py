@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import naming
+from pipeline import inference_component, naming
 from pipeline.aws import service_errors
 from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.errors import ConsumerUnreadable, InvalidInput, Problem
@@ -114,7 +114,10 @@ def of(clients: Clients, service: str, release: Release, endpoint: str) -> Servi
     variants = config["ProductionVariants"]
     serverless = any("ServerlessConfig" in one for one in variants)
     parameter = naming.endpoint_parameter(naming.stack_of(release.execution), service)
-    return ServiceEndpoint(service, endpoint, not serverless, _form(clients, release), parameter)
+    component = inference_component.is_hosted(config)
+    return ServiceEndpoint(
+        service, endpoint, not serverless, _form(clients, release), component=component, parameter=parameter
+    )
 
 
 def called_by(clients: Clients, who: Consumer) -> str:

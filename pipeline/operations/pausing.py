@@ -152,6 +152,7 @@ def pause(
                 name=one.endpoint.name,
                 changed=one.endpoint.created,
                 scales=one.release.scales,
+                to_zero=one.release.to_zero,
             )
         )
     teardown.clear_endpoints(

@@ -15,7 +15,7 @@ from pipeline.errors import Problem, RegistryRefused
 from pipeline.image import image_record, stored_images
 from pipeline.operations.account import MadeKind
 from pipeline.planning import alarms
-from pipeline.rollout import autoscaling_api, endpoint_parameter, metric_filters_api
+from pipeline.rollout import autoscaling_api, component_api, endpoint_parameter, metric_filters_api
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,9 +34,7 @@ def delete(clients: Clients, made: Made) -> bool:
     sagemaker = clients.sagemaker
     try:
         if made.kind is MadeKind.ENDPOINT:
-            if made.scales:
-                autoscaling_api.deregister(clients.autoscaling, made.name)
-            sagemaker.delete_endpoint(EndpointName=made.name)
+            delete_endpoint(clients, made)
             return False
         if made.kind is MadeKind.CONFIG:
             sagemaker.delete_endpoint_config(EndpointConfigName=made.name)
@@ -54,6 +52,20 @@ def delete(clients: Clients, made: Made) -> bool:
     except ClientError as error:
         if not service_errors.is_missing(error):
             raise
+    return True
+
+
+def delete_endpoint(clients: Clients, made: Made) -> bool:
+    """Ask for an endpoint's deletion; return whether that was done: the component that it hosts goes first.
+
+    Raises:
+        ClientError: AWS refuses it.
+    """
+    if made.to_zero and component_api.take_away(clients, made.name):
+        return False
+    if made.scales and not made.to_zero:
+        autoscaling_api.deregister(clients.autoscaling, made.name)
+    clients.sagemaker.delete_endpoint(EndpointName=made.name)
     return True
 
 

@@ -37,7 +37,7 @@ PER_SECOND = {"microseconds": 1_000_000, "milliseconds": 1000}
 ALARM = "ALARM"
 
 _WAKING = "wake"
-"""The suffix of the alarm of `scale_to_zero`, which is no rule: it speaks of nothing that is wrong."""
+"""The suffix of the alarm of `copy_scaling`, which is no rule: it speaks of nothing that is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 AWS's guide has the parts (https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-zero-instances.html): a
 configuration without a model and with ManagedInstanceScaling from 0, an inference component, a scalable target of its
 copies, a policy that takes copies away, and since that one cannot leave zero, another that a CloudWatch alarm on
-refused calls starts. Pure. The times are others' measurements, of ml.g5.xlarge, and no promise of AWS's.
+refused calls starts (`copy_scaling`). Pure. The times are others' measurements, of ml.g5.xlarge, and no promise of
+AWS's.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline import inference_component, naming
 from pipeline.errors import Problem
 from pipeline.hosting import IN_PLACE
-from pipeline.planning import alarms, autoscaling
+from pipeline.planning import autoscaling
 from pipeline.sizing import instance_types
 from pipeline.state_data.request_types import Scaling
 
@@ -33,9 +34,6 @@ QUIET_S: Final = 900
 WAKE_S: Final = 600
 """Seconds from the first refused call to an answer, assumed: a minute until the alarm, two until there is an instance,
 and the model's download and start; 564 s were seen of a small model."""
-ALARM_S: Final = 60
-"""The period of the alarm that wakes the endpoint: the shortest of a metric of SageMaker's."""
-WAKING_POLICY: Final = "sealift-wake"
 
 
 def problems(request: Request, asked: Mapping[str, Any], said: Said) -> list[Problem]:
@@ -126,72 +124,6 @@ def _of_copy(offer: Offer) -> dict[str, Any]:
         else {"NumberOfCpuCoresRequired": offer.vcpus / 2 + 0.25}
     )
     return {**share, "MinMemoryRequiredInMb": LEAST_MEMORY_MB}
-
-
-def target(endpoint: str) -> dict[str, str]:
-    """Return what names the scalable target: all that DeregisterScalableTarget takes."""
-    return {
-        "ServiceNamespace": autoscaling.NAMESPACE,
-        "ResourceId": f"inference-component/{inference_component.name_of(endpoint)}",
-        "ScalableDimension": "sagemaker:inference-component:DesiredCopyCount",
-    }
-
-
-def registration(endpoint: str, wanted: Scaling) -> dict[str, Any]:
-    """Return RegisterScalableTarget's parameters."""
-    return {**target(endpoint), "MinCapacity": wanted.min, "MaxCapacity": wanted.max}
-
-
-def following(endpoint: str, wanted: Scaling) -> dict[str, Any]:
-    """Return PutScalingPolicy's parameters of the policy that adds copies and takes them away, down to none."""
-    return {
-        "PolicyName": autoscaling.POLICY,
-        **target(endpoint),
-        "PolicyType": "TargetTrackingScaling",
-        "TargetTrackingScalingPolicyConfiguration": {
-            "TargetValue": float(wanted.concurrent_requests_per_instance or 1),
-            "PredefinedMetricSpecification": {
-                "PredefinedMetricType": "SageMakerInferenceComponentConcurrentRequestsPerCopyHighResolution"
-            },
-        },
-    }
-
-
-def waking(endpoint: str) -> dict[str, Any]:
-    """Return PutScalingPolicy's parameters of the policy that adds the first copy, when an alarm starts it."""
-    return {
-        "PolicyName": WAKING_POLICY,
-        **target(endpoint),
-        "PolicyType": "StepScaling",
-        "StepScalingPolicyConfiguration": {
-            "AdjustmentType": "ChangeInCapacity",
-            "MetricAggregationType": "Maximum",
-            "Cooldown": ALARM_S,
-            "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
-        },
-    }
-
-
-def alarm(endpoint: str, policy_arn: str, tags: list[dict[str, str]]) -> dict[str, Any]:
-    """Return PutMetricAlarm's parameters of the alarm that starts the policy: a call found no copy."""
-    return {
-        "AlarmName": alarms.waking(endpoint),
-        "AlarmDescription": f"a call found no copy of {endpoint}: the first one is started",
-        "Namespace": "AWS/SageMaker",
-        "MetricName": "NoCapacityInvocationFailures",
-        "Dimensions": [
-            {"Name": inference_component.PARAMETER, "Value": inference_component.name_of(endpoint)}
-        ],
-        "Statistic": "Sum",
-        "Period": ALARM_S,
-        "EvaluationPeriods": 1,
-        "DatapointsToAlarm": 1,
-        "Threshold": 1.0,
-        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
-        "TreatMissingData": "notBreaching",
-        "AlarmActions": [policy_arn],
-        "Tags": tags,
-    }
 
 
 def notes(count: int, usd_per_hour: float) -> Iterator[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from pipeline import error_codec, naming
+from pipeline import error_codec, inference_component, naming
 from pipeline.client import snippets, ways_in
 from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.hosting import SERVERLESS
@@ -426,7 +426,11 @@ def _asked_by(ran: Execution, service: str, region: str) -> AskedBy | None:
         return None
     plan = ran.results["plan_deployment"]
     endpoint = ServiceEndpoint(
-        service, plan["names"]["endpoint"], plan["hosting"] != SERVERLESS, plan["smoke_test"]["ask_with"]
+        service,
+        plan["names"]["endpoint"],
+        plan["hosting"] != SERVERLESS,
+        plan["smoke_test"]["ask_with"],
+        component=bool(plan["smoke_test"].get("component")),
     )
     # As AWS has it, wherever the report is made: it is a function of the history.
     runtime = ways_in.aws_runtime(region)
@@ -439,6 +443,7 @@ def _asked_by(ran: Execution, service: str, region: str) -> AskedBy | None:
         streams=endpoint.streams,
         stack=naming.stack_of(ran.arn),
         elsewhere=True,
+        component=endpoint.component,
     )
     return AskedBy(ways, snippets.of(endpoint, region, runtime))
 
@@ -482,7 +487,7 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
     add("endpoint configuration", config, console.endpoint_config(str(config)), "create_endpoint_config")
     add("model", names.get("model"), console.model(str(names.get("model"))), "create_model")
     if _object(results, "create_endpoint"):
-        group = f"/aws/sagemaker/Endpoints/{endpoint}"
+        group = inference_component.log_group(endpoint, component=inference_component.of_plan(plan))
         found.append(ResourceRow("container log", group, console.log_group(group), "stays"))
     swept = f"alarms of endpoint {endpoint}" in gone
     found += [

@@ -35,7 +35,7 @@ from pipeline.image.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, 
 from pipeline.image.transport import Http, Patience
 from pipeline.naming import deployment_of, image_tag
 from pipeline.operations import execution_history
-from pipeline.planning import alarms, metrics
+from pipeline.planning import alarms
 from pipeline.rollout import metric_filters_api
 from pipeline.sizing import images, instance_types
 from pipeline.stack import bundles
@@ -754,7 +754,7 @@ class World:
     def _measured(self) -> set[str]:
         """Return the endpoints whose logs have metric filters."""
         found = self.cloud.clients.logs.describe_metric_filters()["metricFilters"]
-        return {one["logGroupName"].removeprefix(metrics.log_group("")) for one in found}
+        return {one["logGroupName"].rpartition("/")[2] for one in found}
 
     def _delete_alarms(self) -> None:
         for endpoint in self._alarmed():

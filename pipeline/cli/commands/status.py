@@ -114,6 +114,7 @@ def _ways_in(clients: Clients, service: str, stack: str | None) -> WaysIn | None
         runtime=meta.endpoint_url,
         streams=endpoint.streams,
         stack=stack,
+        component=endpoint.component,
     )
 
 

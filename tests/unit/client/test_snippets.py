@@ -19,7 +19,7 @@ LOCAL = "http://127.0.0.1:5055"
 @pytest.mark.parametrize("form", questions.FORMS)
 def test_each_piece_is_whole(form: str, streams: bool, runtime: str) -> None:
     """Python parses, and names are filled in; a URL is told only where the SDKs would not find it."""
-    endpoint = ServiceEndpoint("harbor", "harbor-1", streams, form, "/sealift/s/harbor/endpoint")
+    endpoint = ServiceEndpoint("harbor", "harbor-1", streams, form, parameter="/sealift/s/harbor/endpoint")
 
     found = {one.name: one for one in snippets.of(endpoint, "eu-west-1", runtime)}
 
