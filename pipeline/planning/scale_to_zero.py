@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from pipeline.state_data.plan_types import Names, Offer, OnInstances
     from pipeline.state_data.request_types import Request
 
-LEAST_MEMORY_MB: Final = 1024
-"""What a copy reserves of its instance's memory, which it may exceed. What SageMaker has to give is far less than the
-instance has: of the 16 GiB of an ml.g5.xlarge it refused 4096 MB. That the model fits the plan's own arithmetic has
-said, and that no two copies meet on one instance the CPUs or the GPUs see to."""
+RESERVED: Final = 1 / 16
+"""Of an instance's memory, what a copy reserves, and may exceed. What SageMaker has to give is far less than the
+instance has: of the 16 GiB of an ml.g5.xlarge it gave 1024 MB and refused 4096. That the model fits the plan's own
+arithmetic has said, and that no two copies meet on one instance the CPUs or the GPUs see to."""
+MEMORY_MB: Final = (128, 1024)
+"""The least that the service model takes, and the most that is asked for."""
 QUIET_S: Final = 900
 """Seconds without a call until the copies go: Application Auto Scaling's own alarm wants 90 data points of 10 s."""
 WAKE_S: Final = 600
@@ -123,7 +125,9 @@ def _of_copy(offer: Offer) -> dict[str, Any]:
         if gpus
         else {"NumberOfCpuCoresRequired": offer.vcpus / 2 + 0.25}
     )
-    return {**share, "MinMemoryRequiredInMb": LEAST_MEMORY_MB}
+    least, most = MEMORY_MB
+    reserved = min(most, max(least, int(offer.memory_gib * 1024 * RESERVED)))
+    return {**share, "MinMemoryRequiredInMb": reserved}
 
 
 def notes(count: int, usd_per_hour: float) -> Iterator[str]:

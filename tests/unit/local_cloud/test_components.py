@@ -132,7 +132,7 @@ def test_a_call_that_names_no_component_is_refused(here: ComponentWorld) -> None
 def test_an_endpoint_with_a_model_takes_no_name_of_a_component(here: ComponentWorld) -> None:
     """So a client has to know which one it asks."""
     here.model()
-    here.ask("CreateEndpointConfig", **on_instances())
+    here.ask("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[on_instances()])
     here.endpoint()
     here.run("launch of e")
 
