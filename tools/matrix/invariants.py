@@ -57,6 +57,8 @@ class Snapshot:
     """The tags of the images that hold a model."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     """By name."""
+    components: frozenset[str] = frozenset()
+    """The inference components, and the scalable targets of any."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -71,6 +73,7 @@ class Snapshot:
             ("alarms", self.alarmed),
             ("filters", self.measured),
             ("image", self.images),
+            ("component", self.components),
         )
         return frozenset(f"{kind} {name}" for kind, names in kinds for name in names)
 

@@ -18,10 +18,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.sns.models import sns_backends
 from moto.ssm.models import ssm_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
+from local_cloud import scaling
 from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud
 from local_cloud.faults import Fault
 from local_cloud.gateway import WORKFLOW
@@ -84,6 +86,8 @@ def handler(event, context):
         data=json.dumps({"messages": [{"role": "user", "content": event["prompt"]}]}).encode(),
         headers={"Content-Type": "application/json", "Authorization": signed},
     )
+    if name.startswith("scales-to-none"):
+        request.add_header("X-Amzn-SageMaker-Inference-Component", name)
     with urllib.request.urlopen(request, timeout=20) as response:
         answer = json.load(response)
     return {"endpoint_name": name, "answer": answer["choices"][0]["message"]["content"]}
@@ -144,6 +148,7 @@ POOL = [
 ]
 """Types cheaper than all others, each faster than the one before: the pool of a plan."""
 
+TO_NONE = {"hosting": "instance", "scale_to_zero": True}
 IMAGED = {"container": "custom", "artifact": "image"}
 """Settings by which the model comes in a layer of the endpoint's image."""
 
@@ -169,6 +174,8 @@ SCENARIOS = {
         Scenario(
             "on instances, no capacity", {"hosting": "instance"}, thinned=True, wrong=True, no_capacity=True
         ),
+        Scenario("scales to none", TO_NONE, earlier=False, thinned=True),
+        Scenario("scales to none, wrong answer", TO_NONE, earlier=False, thinned=True, wrong=True),
         Scenario("image", IMAGED),
         Scenario("image, wrong answer", IMAGED, wrong=True),
         Scenario("step down", {"memory_mb": 4096}),
@@ -534,6 +541,7 @@ class World:
             ("model", "model"),
             ("alarms", "endpoint"),
             ("filters", "endpoint"),
+            *((("component", "endpoint"),) if (plan.get("smoke_test") or {}).get("component") else ()),
         )
         image = plan.get("image") or {}
         return Outcome(
@@ -578,7 +586,19 @@ class World:
             frozenset(self._measured()),
             frozenset(self._images()),
             self._parameters(),
+            frozenset(one["InferenceComponentName"] for one in self._components()) | self._scaled(),
         )
+
+    def _components(self) -> list[dict[str, Any]]:
+        listed = self.cloud.hosting.handle("ListInferenceComponents", {"MaxResults": 100})
+        found: list[dict[str, Any]] = listed["InferenceComponents"]
+        return found
+
+    def _scaled(self) -> frozenset[str]:
+        """Return the components that have a scalable target: one that outlives its component is left behind too."""
+        backend = applicationautoscaling_backends[self.cloud.account_id][self.cloud.region]
+        found = backend.describe_scalable_targets("sagemaker", None, scaling.DIMENSION)
+        return frozenset(one.resource_id.rpartition("/")[2] for one in found)
 
     def _parameters(self) -> dict[str, Parameter]:
         """Return the parameters of all services, with their tags; from moto itself, which answers sooner."""
@@ -611,6 +631,11 @@ class World:
         lasting = ("InService", "Failed")
         rows = lambda: self.cloud.hosting.handle("ListEndpoints", {"MaxResults": 100})["Endpoints"]  # noqa: E731
         while any(row["EndpointStatus"] not in lasting for row in rows()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        changing = {"Creating", "Updating", "Deleting"}
+        while any(row["InferenceComponentStatus"] in changing for row in self._components()):
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.005)
 
     def _published(self) -> list[str]:
@@ -697,6 +722,11 @@ class World:
         """Take everything away but the archives of earlier deployments, and put the consumer back."""
         ask = self.cloud.hosting.handle
         self._settle()
+        applicationautoscaling_backends[self.cloud.account_id][self.cloud.region].targets.clear()
+        for row in self._components():
+            ask("DeleteInferenceComponent", {"InferenceComponentName": row["InferenceComponentName"]})
+        while self._components():
+            time.sleep(0.002)
         for row in ask("ListEndpoints", {"MaxResults": 100})["Endpoints"]:
             ask("DeleteEndpoint", {"EndpointName": row["EndpointName"]})
         for row in ask("ListEndpointConfigs", {"MaxResults": 100})["EndpointConfigs"]:
