@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.naming import deployment_of
+from pipeline import naming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,5 +68,5 @@ def is_there(described: Mapping[str, Any]) -> bool:
 
 def models(config: Mapping[str, Any]) -> frozenset[str]:
     """Return the models of a configuration, by DescribeEndpointConfig's answer: its variants', or its component's."""
-    component = deployment_of(config["EndpointConfigName"])
+    component = naming.model_of(config["EndpointConfigName"])
     return frozenset(one.get("ModelName", component) for one in config["ProductionVariants"])
