@@ -99,19 +99,40 @@ def component(names: Names, on: OnInstances, tags: list[dict[str, str]]) -> dict
         on: the instances.
         tags: of all that is made.
     """
+    starts = {
+        "ModelDataDownloadTimeoutInSeconds": on.download_s,
+        "ContainerStartupHealthCheckTimeoutInSeconds": on.startup_s,
+    }
+    return request(names, copies=on.count, required=_of_copy(on.offers[0]), starts=starts, tags=tags)
+
+
+def request(
+    names: Names,
+    *,
+    copies: int,
+    required: Mapping[str, Any],
+    starts: Mapping[str, int],
+    tags: list[dict[str, str]],
+) -> dict[str, Any]:
+    """Return CreateInferenceComponent's parameters.
+
+    Args:
+        names: of the model and the endpoint.
+        copies: one for each instance.
+        required: ComputeResourceRequirements.
+        starts: StartupParameters.
+        tags: of all that is made.
+    """
     return {
         inference_component.PARAMETER: inference_component.name_of(names.endpoint),
         "EndpointName": names.endpoint,
         "VariantName": naming.VARIANT,
         "Specification": {
             "ModelName": names.model,
-            "StartupParameters": {
-                "ModelDataDownloadTimeoutInSeconds": on.download_s,
-                "ContainerStartupHealthCheckTimeoutInSeconds": on.startup_s,
-            },
-            "ComputeResourceRequirements": _of_copy(on.offers[0]),
+            "StartupParameters": dict(starts),
+            "ComputeResourceRequirements": dict(required),
         },
-        "RuntimeConfig": {"CopyCount": on.count},
+        "RuntimeConfig": {"CopyCount": copies},
         "Tags": tags,
     }
 

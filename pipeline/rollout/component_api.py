@@ -62,6 +62,15 @@ def scale(clients: Clients, endpoint: str, wanted: Scaling, tags: list[dict[str,
     alarms_api.put(clients.cloudwatch, [copy_scaling.alarm(endpoint, arn, tags)])
 
 
+def read_scaling(client: AutoScalingClient, endpoint: str) -> tuple[list[Any], list[Any]]:
+    """Return the scalable target of an endpoint's component, and its policies, as AWS has them; empty for none."""
+    named = copy_scaling.target(endpoint)
+    of = {"ServiceNamespace": named["ServiceNamespace"], "ScalableDimension": named["ScalableDimension"]}
+    targets = client.describe_scalable_targets(**of, ResourceIds=[named["ResourceId"]])
+    policies = client.describe_scaling_policies(**of, ResourceId=named["ResourceId"])
+    return list(targets["ScalableTargets"]), list(policies["ScalingPolicies"])
+
+
 def take_away(clients: Clients, endpoint: str) -> str:
     """Bring an endpoint's component nearer to its end; return what is to be waited for, empty when there is none.
 

@@ -53,6 +53,19 @@ def test_an_endpoint_goes_to_none_and_a_question_brings_it_back(
     found = sagemaker.describe_inference_component(InferenceComponentName=name)
     assert found["RuntimeConfig"]["CurrentCopyCount"] == 1
 
+    assert document_of("pause", "tern", "--yes")[0] == cli.OK
+    assert sagemaker.list_inference_components()["InferenceComponents"] == []
+    assert deployments.resources()["endpoints"] == []
+    status, resumed = document_of("resume", "tern", "--yes")
+    assert (status, resumed["status"]) == (cli.OK, "resumed"), resumed
+    assert "cargo" in resumed["back"][0]["answer"].lower()
+    (again,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert [again[key] for key in ("ResourceId", "MinCapacity", "MaxCapacity")] == [
+        f"inference-component/{name}",
+        0,
+        1,
+    ]
+
     status, _ = document_of("delete", "tern", "--yes")
 
     assert status == cli.OK
