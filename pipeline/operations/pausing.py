@@ -94,9 +94,9 @@ def plan_pause(service: Service) -> PausePlan:
 
 
 def _refuse_nothing(service: Service, idle: Sequence[str], left: Sequence[str]) -> NoReturn:
-    wanted, fix = "an endpoint on instances", f"`sealift status {service.name}` tells what there is"
+    wanted, fix = "an endpoint that costs money now", f"`sealift status {service.name}` tells what there is"
     if idle:
-        seen = f"endpoint {idle[0]!r} is serverless, and costs nothing while nobody calls it"
+        seen = f"endpoint {idle[0]!r} costs nothing while nobody calls it"
         fix = f"nothing need be done; `sealift delete {service.name}` takes it away"
     elif left:
         seen = f"endpoint {left[0]!r} is of a deployment that never turned out good"

@@ -172,3 +172,13 @@ def notes(count: int, usd_per_hour: float) -> Iterator[str]:
         "whoever calls it sends InferenceComponentName, which is the endpoint's own name; so has a Lambda that is "
         "switched to it"
     )
+
+
+def now(*, at_none: bool) -> str:
+    """Return in words how an endpoint is that scales to none."""
+    if at_none:
+        return (
+            "at none: it costs nothing now; the next call is refused and starts it, which takes about "
+            f"{WAKE_S // 60} minutes (assumed)"
+        )
+    return f"goes to none about {QUIET_S // 60} minutes after the last call"

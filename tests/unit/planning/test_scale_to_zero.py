@@ -223,6 +223,12 @@ def test_a_person_is_told_what_it_costs_and_what_the_first_call_meets(facts_with
     assert "from its creation to its deletion" not in notes
 
 
+def test_how_it_is_now_is_told() -> None:
+    """At none what the next call meets, else when it goes there."""
+    assert "the next call is refused and starts it" in scale_to_zero.now(at_none=True)
+    assert scale_to_zero.now(at_none=False) == "goes to none about 15 minutes after the last call"
+
+
 def test_the_scaling_follows_the_slots() -> None:
     """As that of an endpoint with a model does: three quarters of them, and one at least."""
     assert scale_to_zero.scaling(2, 4) == Scaling(0, 2, concurrent_requests_per_instance=3.0)
