@@ -136,7 +136,7 @@ $(CONTRACT)/.ready: requirements/contract-build.lock requirements/contract.lock 
 CONTRACT_INSTALL = $(CONTRACT)/bin/python -m pip install --require-hashes --no-build-isolation -r requirements/$(1).lock
 
 clients: $(CLIENTS)/.ready $(CONSUMERS)/.ready $(AGENTS)/.ready package server-tests ## AWS's own commands and consumers' libraries, on the local cloud
-	$(BIN)/python -m pytest tests/clients
+	$(BIN)/python -m pytest tests/clients $(TOGETHER)
 
 # Theirs are other versions than ours. The lock has all that they need: pip would look for the extras of what is in it.
 $(CLIENTS)/.ready: requirements/clients.lock | $(VENV)/.ready

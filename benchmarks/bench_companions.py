@@ -15,7 +15,6 @@ import argparse
 import base64
 import http.client
 import json
-import socket
 import struct
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from benchmarks.bench_fit import status
 from benchmarks.shapes import ModelShape
 from examples.tiny_companions import write_tiny_lora, write_tiny_projector
 from inference.sealift_models import parted
+from local_cloud.hosting.containers.free_ports import free_port
 from pipeline import package_files
 from pipeline.archive.checks.rules import Rules
 from pipeline.archive.s3 import bare
@@ -118,9 +118,7 @@ def measured(model: Path, file: Path | None, pixels: int) -> int:
     program = package_files.llama_server()
     if program is None:
         raise SystemExit("no llama-server here; make llama-server builds it")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options = parted([str(file)])[1].options() if file else {}
     command = [
         str(program),

@@ -32,12 +32,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import psutil
 
 from examples.tiny_gguf import write_tiny_gguf
+from local_cloud.hosting.containers.free_ports import free_port
 from local_cloud.hosting.containers.unpacking import unpack
 from pipeline import package_files
 from pipeline.archive.build.pack import pack
 from pipeline.limits import MiB
 from pipeline.sizing import images
-from tools.contract.container import Container, Resident, Stack, free_ports
+from tools.contract.container import Container, Resident, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +87,7 @@ def torchserve(stack: Stack, base: Path) -> Iterator[tuple[Container, float]]:
 @contextlib.contextmanager
 def own_server(stack: Stack, base: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, float]]:
     """Run inference/server.py; give process and port with the seconds to its first answer."""
-    (port,) = free_ports(1)
+    port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
         "SM_MODEL_DIR": str(base / "model"),

@@ -24,7 +24,6 @@ import http.client
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import architectures, shapes
 from benchmarks.bench_architectures import shape_of
+from local_cloud.hosting.containers.free_ports import free_port
 from local_cloud.hosting.containers.llama_cpp_image import arguments
 from pipeline.limits import MiB
 from pipeline.sizing import images
@@ -119,9 +119,7 @@ def running(model: Path, slots: int, *, n_ctx: int = N_CTX, threads: int = 2) ->
         "prefix_cache_mb": 0,
     }
     environment = images.environment(images.LLAMA_CPP, settings)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = model.with_suffix(f".{slots}.log")
     options = ["--host", "127.0.0.1", "--port", str(port), "--verbose", *arguments(environment, str(model))]
     with log.open("wb") as out:

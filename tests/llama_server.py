@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from adapter.collected import Collected, collectable, streamed
 from adapter.events import END, Events
 from adapter.upstream import UpstreamCall, UpstreamReply
 
+from local_cloud.hosting.containers.free_ports import free_port
 from pipeline import package_files
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ class LlamaServer:
     """llama-server as a process, asked as the adapter's shell asks it."""
 
     def __init__(self, model: Path, folder: Path, *options: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         assert PROGRAM is not None, "`make llama-server` builds it"
         command = [
             *(str(PROGRAM), "--model", str(model), "--host", "127.0.0.1", "--port", str(self.port)),

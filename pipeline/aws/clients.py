@@ -179,9 +179,13 @@ _CONFIGURATION: Final[dict[str, Config]] = {
 
 def _client(service: str, config: Config | None = None) -> Any:
     """Return an attribute of `Clients`: the client of a service, made when it is first asked for."""
-    how = config or _CONFIGURATION[service]
     return cached_property(
-        lambda self: _made(service, self._patience(service, how), self._session, self._arguments)
+        lambda self: _made(
+            service,
+            self._patience(service, config or _CONFIGURATION[service]),
+            self._session,
+            self._arguments,
+        )
     )
 
 

@@ -12,7 +12,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import psutil
 
+from local_cloud.hosting.containers.free_ports import free_port
 from tools.contract import java
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Container:
     port: int = field(init=False)
 
     def __enter__(self) -> Self:
-        self.port, metrics, grpc, grpc_management = free_ports(4)
+        self.port, metrics, grpc, grpc_management = (free_port() for _ in range(4))
         temporary, cwd = self.scratch / "tmp", self.scratch / "cwd"
         temporary.mkdir()
         cwd.mkdir()
@@ -297,12 +297,3 @@ class Container:
             for process in left:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]

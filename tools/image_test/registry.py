@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
-from tools.contract.container import free_ports
+from local_cloud.hosting.containers.free_ports import free_port
 from tools.image_test import tools
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class LocalRegistry:
         return f"127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         config = self.folder / "config.yml"
         config.write_text(CONFIG.format(folder=self.folder, port=self.port), encoding="utf-8")
         with (self.folder / "log").open("wb") as log:

@@ -30,6 +30,8 @@ SOURCE: Final = CACHE / "llama.cpp"
 WANTED: Final = ("tools/server/tests/", "models/templates/", "tools/mtmd/test-1.jpeg")
 """What the tests need of llama.cpp's source, the tests among it."""
 TESTS: Final = SOURCE / "tools" / "server" / "tests"
+PORTS: Final = TOP / "local_cloud" / "hosting" / "containers"
+"""Where `free_ports` is, which the tests' plugin imports as well."""
 PYTHON: Final = CACHE / "venv" / "bin" / "python"
 _LLAMA: Final = "vendor/llama.cpp/"
 
@@ -60,7 +62,7 @@ def run(server: str, arguments: Sequence[str]) -> int:
     launcher.chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     environment |= {
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": os.pathsep.join(str(folder) for folder in (Path(__file__).parent, PORTS)),
         "LLAMA_SERVER_BIN_PATH": str(launcher),
         "SERVER_TESTS_SERVER": server,
         "SERVER_TESTS_DOWNLOADS": str(CACHE / "downloads"),

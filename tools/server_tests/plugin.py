@@ -3,16 +3,15 @@
 Owns what is done to those tests, none of which is edited: `utils.ServerProcess` asks for other paths, the body of
 llama.cpp's own `/completion` becomes one of `/v1/completions` where only that is served, no file is downloaded, and
 each test that fails by `left_out.toml` has to. Runs in an environment of its own (requirements/server-tests.lock), so
-it imports nothing of ours but `expectations`, which lies beside it. The environment says which server it is
-(SERVER_TESTS_SERVER), where files lie for what would be downloaded (SERVER_TESTS_DOWNLOADS), and whether all tests are
-run (SERVER_TESTS_WHOLE).
+it imports nothing of ours but what needs the standard library alone: `expectations` beside it, and `free_ports`. The
+environment says which server it is (SERVER_TESTS_SERVER), where files lie for what would be downloaded
+(SERVER_TESTS_DOWNLOADS), and whether all tests are run (SERVER_TESTS_WHOLE).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 import tomllib
 import types
@@ -22,6 +21,7 @@ from typing import Any
 
 import pytest
 from expectations import NATIVE, PATHS, applies, native_answer, native_event, reason_for, unused
+from free_ports import free_port
 
 SERVER = os.environ["SERVER_TESTS_SERVER"]
 DOWNLOADS = Path(os.environ["SERVER_TESTS_DOWNLOADS"])
@@ -90,8 +90,7 @@ def _change(process: Any) -> None:
     )
 
     def own_start(self: Any, timeout_seconds: float = START_S) -> None:  # noqa: ARG001 theirs is for downloads
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.server_port = free.getsockname()[1]
+        self.server_port = free_port()
         # A container does not end because llama-server has: it only never gets ready.
         start(self, timeout_seconds=START_S)
 

@@ -22,6 +22,7 @@ import psutil
 from local_cloud.hosting.containers import output
 from local_cloud.hosting.containers.container import LaunchFailedError
 from local_cloud.hosting.containers.exchange import HttpExchange
+from local_cloud.hosting.containers.free_ports import free_port
 from local_cloud.hosting.containers.image_layers import (
     BadLayerError,
     LayersCancelledError,
@@ -83,7 +84,7 @@ class ProcessLauncher:
         self._models.bring(deployment, place.folder, model_dir, cancelled)
         if image is not None and (inside := model_folder(image.config)) is not None:
             model_dir = _take_model(image, inside, place.folder / "image", cancelled)
-        port = _free_port()
+        port = free_port()
         process = self._start(deployment, place.folder, model_dir, port, cancelled)
         return ProcessContainer(
             process,
@@ -247,13 +248,6 @@ def container_environment(given: Mapping[str, str], *, model_dir: Path, port: in
         "SAGEMAKER_BIND_TO_PORT": str(port),
         "SEALIFT_BIND_HOST": "127.0.0.1",
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _resident_bytes(processes: list[psutil.Process]) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from local_cloud.hosting.containers import llama_cpp_image
+from local_cloud.hosting.containers.free_ports import free_port
 from local_cloud.hosting.platform.settings import llama_cpp_image as entry_point
 
 WAIT_S = 20.0
@@ -75,9 +76,7 @@ class Image:
 
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self.folder, self.opened = folder, ExitStack()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         program = folder / "program"
         program.write_text(STAND_IN)
         program.chmod(0o755)

@@ -15,6 +15,7 @@ from examples.tiny_encoder import write_tiny_encoder
 from examples.tiny_gguf import write_tiny_gguf
 from inference import inference
 from inference.inference import BadRequest, LoadError
+from local_cloud.hosting.containers.free_ports import free_port
 from pipeline import package_files
 from sealift_ranking import RankingModel
 
@@ -48,17 +49,9 @@ def _ask(model: Any, **request: Any) -> Any:
     return json.loads(body)
 
 
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def _llama_server(path: Path, *requests: dict[str, Any]) -> list[Any]:
     """Return what llama-server answers under /rerank."""
-    program, port = package_files.llama_server(), _free_port()
+    program, port = package_files.llama_server(), free_port()
     if program is None:
         pytest.skip("llama-server is not built: make llama-server")
     options = ["--rerank", "-c", "2048", "-b", "2048", "-ub", "2048", "-t", "1", "-np", "1"]

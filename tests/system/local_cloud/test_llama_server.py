@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from local_cloud.hosting.containers.free_ports import free_port
 from local_cloud.hosting.containers.server_process import container_environment
 from local_cloud.hosting.platform.settings import llama_cpp_image
 from pipeline import package_files
@@ -37,9 +37,7 @@ class Container:
     """One of them as a process, with the environment that a container gets."""
 
     def __init__(self, program: Path | None, model: Path, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         settings = {"n_ctx": CONTEXT, "n_threads": 1, "max_tokens": 16, "temperature": 0.0}
         given = images.environment(images.LLAMA_CPP, settings)
         given["SM_LLAMA_CPP_LOG_VERBOSITY"] = "4"  # what tells the features of its CPU
