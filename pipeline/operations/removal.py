@@ -30,7 +30,7 @@ LOOK_S: Final = 5.0
 
 
 def delete(clients: Clients, made: Made) -> bool:
-    """Delete a thing; return whether it is gone now. An endpoint takes a while, and is gone in a later run."""
+    """Delete a thing; return whether it is gone now. What takes a while is gone in a later run."""
     sagemaker = clients.sagemaker
     try:
         if made.kind is MadeKind.ENDPOINT:
@@ -40,6 +40,8 @@ def delete(clients: Clients, made: Made) -> bool:
             sagemaker.delete_endpoint_config(EndpointConfigName=made.name)
         elif made.kind is MadeKind.MODEL:
             sagemaker.delete_model(ModelName=made.name)
+        elif made.kind is MadeKind.ALARM and _component_stays(clients, made.name):
+            return False
         elif made.kind is MadeKind.ALARM:
             # Before the alarm, which is what is found of them: a filter has no tags that tell whose it is.
             if alarms.of_log(made.name) and (endpoint := alarms.endpoint_of(made.name)):
@@ -53,6 +55,16 @@ def delete(clients: Clients, made: Made) -> bool:
         if not service_errors.is_missing(error):
             raise
     return True
+
+
+def _component_stays(clients: Clients, alarm: str) -> bool:
+    """Take away the inference component that an alarm wakes, and return whether it is still there.
+
+    Its endpoint is gone: whoever deleted that by hand has left it behind, and the alarm is what is found of it.
+    """
+    endpoint = alarms.endpoint_of(alarm)
+    wakes = endpoint is not None and alarm == alarms.waking(endpoint)
+    return wakes and bool(component_api.take_away(clients, str(endpoint)))
 
 
 def delete_endpoint(clients: Clients, made: Made) -> bool:

@@ -251,7 +251,8 @@ def clear(
     clear_endpoints(clients, endpoints, on_gone=gone, sleep=sleep, deadline=deadline, clock=clock)
     for one in things:
         if one.kind is not MadeKind.ENDPOINT:
-            removal.delete(clients, one)
+            while not removal.delete(clients, one) and clock() < deadline:
+                sleep(LOOK_S)
             on_deleted(f"{one.kind} {one.name}")
 
 

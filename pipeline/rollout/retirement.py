@@ -27,7 +27,7 @@ def delete_endpoint(clients: Clients, one: Release) -> str:
     """Bring an endpoint nearer to its end; return what is to be waited for, empty when the release has none left."""
     if not one.serves or one.endpoint is None:
         return ""
-    if one.to_zero and (waits := component_api.take_away(clients, one.endpoint)):
+    if waits := delete_component(clients, one):
         return waits
     if one.scales and not one.to_zero and one.status != "Deleting":
         # While it scales it is Updating, and cannot be deleted.
@@ -35,6 +35,11 @@ def delete_endpoint(clients: Clients, one: Release) -> str:
     if one.status not in UNDELETABLE and one.status != "Deleting":
         clients.sagemaker.delete_endpoint(EndpointName=one.endpoint)
     return f"endpoint {one.endpoint!r} is {one.status}; wanted it to be gone"
+
+
+def delete_component(clients: Clients, one: Release) -> str:
+    """Bring the inference component of a release's endpoint nearer to its end; return what is to be waited for."""
+    return component_api.take_away(clients, one.endpoint) if one.to_zero and one.endpoint else ""
 
 
 def delete_rest(clients: Clients, one: Release, service: str, account: AccountReleases) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from pipeline import cli
@@ -65,6 +66,12 @@ def test_an_endpoint_goes_to_none_and_a_question_brings_it_back(
         0,
         1,
     ]
+
+    # Somebody deletes the endpoint by hand, which leaves the component behind.
+    sagemaker.delete_endpoint(EndpointName=name)
+    while deployments.resources()["endpoints"]:
+        time.sleep(0.05)
+    assert len(sagemaker.list_inference_components()["InferenceComponents"]) == 1
 
     status, _ = document_of("delete", "tern", "--yes")
 
