@@ -123,7 +123,7 @@ def costs(on: OnInstances | None, provisioned: int | None = None) -> str:
         provisioned: serverless containers that are kept started, whose price by the hour is not listed.
     """
     serverless = None if provisioned else 0.0
-    return running_cost.Cost(on.usd_per_hour if on else serverless).now
+    return running_cost.Cost(on.usd_per_hour if on else serverless, to_zero=on is not None and on.to_zero).now
 
 
 def requests(

@@ -233,6 +233,7 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
             alarms=len(alarms) if good else 0,
             image=part("the image's size", lambda: _stored_image(results, plan), None),
             usd_per_hour=_object(plan, "instances").get("usd_per_hour") if good else None,
+            to_zero=inference_component.of_plan(plan),
         ),
         costs_now=str(plan.get("costs") or "") if good else "",
         expires_at=_object(results, "retire_previous").get("expires_at") if good else None,

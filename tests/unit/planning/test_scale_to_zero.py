@@ -212,7 +212,10 @@ def test_a_request_is_one_that_the_service_model_takes(
 
 def test_a_person_is_told_what_it_costs_and_what_the_first_call_meets(facts_with: FactsMaker) -> None:
     """That the minutes are assumed too; and that nothing costs from creation to deletion any more."""
-    notes = "\n".join(plan.plan(instance_facts(facts_with, scale_to_zero=True)).notes)
+    made = plan.plan(instance_facts(facts_with, scale_to_zero=True))
+    notes = "\n".join(made.notes)
+
+    assert made.costs.endswith("a month while it is up, and nothing at none")
 
     assert "scales between none and 1 instance: at none it costs nothing, while it is up $" in notes
     assert "15 minutes after the last call" in notes
