@@ -55,10 +55,9 @@ ENDPOINT_ROLE: Final = "${EndpointRole.Arn}"
 ALARMS: Final = _arn("cloudwatch", "alarm:*")
 """All of the account's: an answer that is a list is about any alarm."""
 OWN_ALARMS: Final = _arn("cloudwatch", "alarm:sealift-*")
-SCALING_ALARMS: Final = (
-    _arn("cloudwatch", "alarm:TargetTracking-endpoint/*"),
-    _arn("cloudwatch", "alarm:TargetTracking-inference-component/*"),
-)
+COPY_SCALING_ALARMS: Final = _arn("cloudwatch", "alarm:TargetTracking-inference-component/*")
+"""Those of an inference component's copies, among the next."""
+SCALING_ALARMS: Final = (_arn("cloudwatch", "alarm:TargetTracking-endpoint/*"), COPY_SCALING_ALARMS)
 """Which Application Auto Scaling makes and deletes in the caller's name."""
 SCALABLE_TARGETS: Final = _arn("application-autoscaling", "scalable-target/*")
 """A target's ARN has a number that AWS gives it, so only the kind can be named."""
