@@ -223,11 +223,11 @@ def _scale_to_none(deployments: Deployments, archive: Path) -> None:
     empty(cloud)
     asked = {**_scaled(consumer=None, container="pytorch"), "auto_scaling": None, "scale_to_zero": True}
     for n_ctx in (256, 512):
-        _good(deployments.upload(archive, "none", {**asked, "inference": {"n_ctx": n_ctx}}))
-    _failed(deployments.upload(archive, "none", {**asked, "smoke_test": WRONG}), "SmokeTestFailed")
+        _good(deployments.upload(archive, "tern", {**asked, "inference": {"n_ctx": n_ctx}}))
+    _failed(deployments.upload(archive, "tern", {**asked, "smoke_test": WRONG}), "SmokeTestFailed")
     empty(cloud)
     deployments.fail("sagemaker.DeleteInferenceComponent=AccessDeniedException")
-    _failed(deployments.upload(archive, "none", {**asked, "smoke_test": WRONG}), "SmokeTestFailed")
+    _failed(deployments.upload(archive, "tern", {**asked, "smoke_test": WRONG}), "SmokeTestFailed")
     deployments.fail()
     (name,) = deployments.resources()["endpoints"]
     for minutes in (1, 2):
