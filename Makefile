@@ -19,6 +19,7 @@ comma := ,
 
 RUNTIME := .build/runtime
 SERVER := .build/llama-server
+SOURCE := .build/llama-source
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -29,7 +30,7 @@ PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --requ
 shown = $(1) 2>&1 | $(BIN)/python tools/progress.py $(CACHE)/log/$(2).log "$(3)" \
   || { tail -n 40 $(CACHE)/log/$(2).log >&2; exit 1; }
 
-.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix llama-server load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits bench-slots bench-soak server-tests image-test bench-image bench-proxy
+.PHONY: architectures help setup demo browser test coverage check lint types linters docs-check bench bench-archive bench-fit fuzz package definition template docs demo-model lock format clean bench-inference contract clients bench-contract runtime runtime-check bench-runtime matrix llama-server llama-source load deploy destroy wheel release bench-package bench-demo bench-local-cloud bench-limits bench-slots bench-soak server-tests image-test bench-image bench-proxy
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +42,8 @@ setup: $(VENV)/.ready ## make .venv with everything in it (a few minutes, once)
 runtime: $(RUNTIME).json ## build llama-cpp-python, portable, for archives and for .venv (in code/ and by `make setup`)
 
 llama-server: $(SERVER).json ## build llama.cpp's own server, portable; then the local cloud runs it for AWS's llama.cpp image
+
+llama-source: $(SOURCE)/.ready ## llama.cpp's pinned source with our changes of its server, for inference/Dockerfile.cuda
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d found, 3.11 or newer wanted; set PYTHON=" % sys.version_info[:2] or 0)'
@@ -60,6 +63,10 @@ $(RUNTIME).json: $(wildcard tools/runtime/*.py tools/runtime/chat/*) inference/r
 # llama.cpp's own server; nothing else waits for it. Minutes on two cores, once for each digest as the runtime.
 $(SERVER).json: $(wildcard tools/runtime/*.py) inference/requirements.txt requirements/build.lock | $(VENV)/.tools
 	@$(call shown,$(BIN)/python tools/runtime/server.py,llama-server,llama-server)
+	@touch $@
+
+$(SOURCE)/.ready: $(wildcard tools/runtime/*.py) inference/requirements.txt requirements/build.lock | $(VENV)/.tools
+	@$(call shown,$(BIN)/python tools/runtime/server.py --source,llama-source,llama.cpp)
 	@touch $@
 
 $(VENV)/.packages: requirements/dev.lock $(VENV)/.tools
@@ -167,6 +174,7 @@ $(SERVER_TESTS)/.ready: requirements/server-tests.lock | $(VENV)/.ready
 	@touch $@
 
 # Where it cannot be, it says why and passes. As root it may install Debian's packages; nothing starts as a service.
+# OCI_RUNTIME=crun runs it, and every other test of true containers, by crun.
 image-test: $(VENV)/.ready $(SERVER).json ## build our image, push, pull and run it for real, where root and apt are here
 	@$(BIN)/python -m tools.image_test
 	$(BIN)/python -m pytest tests/image --verbose --durations 5
@@ -194,7 +202,7 @@ types: $(VENV)/.ready
 linters: $(VENV)/.ready tools/asl/node_modules/.ready
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/statelint state_machine/deploy.asl.json
-	$(BIN)/hadolint inference/Dockerfile
+	$(BIN)/hadolint inference/Dockerfile inference/Dockerfile.cuda
 	sed 's/$${Partition}/aws/' state_machine/deploy.asl.json > $(CACHE)/deploy.asl.json # it takes no part of an ARN to be filled in
 	$(BIN)/node tools/asl/node_modules/asl-validator/dist/bin/asl-validator.js --json-path $(CACHE)/deploy.asl.json
 

@@ -59,15 +59,14 @@ from pipeline.image.model_layer import LayerFile, LayerStream
 source, part = Path(sys.argv[1]), int(sys.argv[2])
 target = open(sys.argv[3], "wb", buffering=0) if len(sys.argv) > 3 else None
 stream = LayerStream([LayerFile(source.name, source.stat().st_size)], part)
-buffer = bytearray(1 << 20)
 def take():
     for one in stream.take():
         if target:
             target.write(one.data)
 with source.open("rb", buffering=0) as file:
     stream.begin(source.name)
-    while count := file.readinto(buffer):
-        stream.write(memoryview(buffer)[:count])
+    while piece := file.read(4 << 20):
+        stream.write(piece)
         take()
     stream.finish()
     take()

@@ -97,8 +97,8 @@ class CloudSettings:
     launch: Launch | None = None
     """What starts an endpoint's containers; real server processes when None."""
     containers: oci_runtime.Mode = "process"
-    """Whether endpoints run in true containers, where their image is here: `auto` and `runc` look for a runtime, and
-    `runc` does without none. `sealift local` says `auto`."""
+    """Whether endpoints run in true containers, where their image is here: `auto` looks for a runtime, and who names
+    one does without no other. `sealift local` says `auto`."""
     archive_code: bool = False
     """Whether deployments may run the code that an archive brings."""
     consumer: bool = True
@@ -166,6 +166,8 @@ class LocalCloud:
             region=self.region,
             own_keys={CREDENTIALS["aws_access_key_id"]: CREDENTIALS["aws_secret_access_key"]},
         )
+        self._programs: dict[str, tuple[str, Callable[[], None]]] = {}
+        """By the access key: the name of a program that calls, and what ends it."""
         self._workflow_keys: set[str] = set()
         """The access keys that state machines call with."""
         self._acting: dict[str, Clients] = {}
@@ -195,6 +197,16 @@ class LocalCloud:
     def before_call(self, listener: Callable[[str, AwsCall], None] | None) -> None:
         """Call a function with every call and its caller before it is answered; None ends that."""
         self._gateway.before_call = listener
+
+    def know(self, access_key: str, name: str, end: Callable[[], None]) -> None:
+        """Tell the calls of a program outside from everybody's: a fault may be for it alone, and end it.
+
+        Args:
+            access_key: that it calls with.
+            name: that it is known by from now on, as a function is by its own.
+            end: called where an accident ends whoever called.
+        """
+        self._programs[access_key] = (name, end)
 
     def __enter__(self) -> Self:
         try:
@@ -243,7 +255,7 @@ class LocalCloud:
                 quotas=lambda: self.hosting.quotas,
                 object_created=self._events.created,
                 caller=self._caller,
-                kill=self._functions.kill,
+                kill=self._kill,
                 refuse=self.access.refuse,
                 simulate=self.access.simulate,
                 hide_variables=self.access.hide_variables,
@@ -410,7 +422,15 @@ class LocalCloud:
         return given
 
     def _caller(self, access_key: str) -> str:
+        if access_key in self._programs:
+            return self._programs[access_key][0]
         return WORKFLOW if access_key in self._workflow_keys else self._functions.caller(access_key)
+
+    def _kill(self, access_key: str, timed_out: bool) -> None:
+        if access_key in self._programs:
+            self._programs[access_key][1]()
+        else:
+            self._functions.kill(access_key, timed_out)
 
     def _assume(self, role_arn: str, session: str) -> dict[str, str]:
         # As long as may be: what runs in this name asks for no others.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import naming
+from pipeline import instance_pools, naming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,5 +68,5 @@ def is_there(described: Mapping[str, Any]) -> bool:
 
 def models(config: Mapping[str, Any]) -> frozenset[str]:
     """Return the models of a configuration, by DescribeEndpointConfig's answer: its variants', or its component's."""
-    component = naming.model_of(config["EndpointConfigName"])
-    return frozenset(one.get("ModelName", component) for one in config["ProductionVariants"])
+    named = instance_pools.models(config["ProductionVariants"])
+    return frozenset(named or (naming.model_of(config["EndpointConfigName"]),))

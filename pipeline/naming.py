@@ -40,6 +40,7 @@ _PARAMETER: Final = re.compile(rf"{PARAMETERS}/(?P<stack>[^/]+)/(?P<service>[^/]
 _IDENTITY: Final = re.compile(r"-[0-9a-f]{12}$")
 _IDENTITY_WITHIN: Final = re.compile(r".-[0-9a-f]{12}")
 """What `resource_name` puts after a service: at the end of an endpoint's name, within that of a configuration."""
+_OF_SERVICE: Final = re.compile(r"(?P<service>.+)-[0-9a-f]{12}")
 _SIZES: Final = re.compile(r"-(?P<memory_mb>[0-9]{4})-(?P<concurrency>[0-9]{1,3})$")
 """What `sized_name` puts at a name's end."""
 
@@ -125,6 +126,16 @@ def instances_name(deployment: str, types: Iterable[str], count: int) -> str:
     return f"{deployment}-{digest([*types, count], 6)}"
 
 
+def model_name(deployment: str, container: Any) -> str:
+    """Return the name of a further model of a deployment, for the instance types that its own is not for.
+
+    Args:
+        deployment: its name, which its own model has.
+        container: what the model consists of.
+    """
+    return f"{deployment}-{digest(container, 6)}"
+
+
 def sizes_of(config: str) -> tuple[int, int] | None:
     """Return the memory in MB and the concurrency that a configuration's name tells; None where it tells none."""
     found = _SIZES.search(config)
@@ -145,6 +156,12 @@ def model_of(config: str) -> str:
 def may_be_ours(name: str) -> bool:
     """Return whether a model or a configuration may be one of Sealift's, by its name; only its tags tell for sure."""
     return _IDENTITY_WITHIN.search(name) is not None
+
+
+def service_within(config: str) -> str:
+    """Return the service that a configuration may be of, by its name; empty where none of Sealift's has such a name."""
+    found = _OF_SERVICE.match(config)
+    return found["service"] if found else ""
 
 
 def image_tag(version: str, architecture: str) -> str:

@@ -138,8 +138,8 @@ KINDS: Final = (
     SettingKind(
         "containers",
         "what the local cloud runs endpoints in",
-        "auto, process or runc",
-        _OneOf(("auto", "process", "runc")),
+        "auto, process, runc or crun",
+        _OneOf(("auto", "process", "runc", "crun")),
         ("SEALIFT_LOCAL_CONTAINERS",),
         default="auto",
     ),
@@ -276,9 +276,9 @@ def color() -> str:
     return str(current()["color"].value)
 
 
-def containers() -> Literal["auto", "process", "runc"]:
+def containers() -> Literal["auto", "process", "runc", "crun"]:
     """Return what the local cloud runs endpoints in."""
-    found: Literal["auto", "process", "runc"] = current()["containers"].value
+    found: Literal["auto", "process", "runc", "crun"] = current()["containers"].value
     return found
 
 

@@ -385,6 +385,7 @@ def _forward() -> list[LambdaTask]:
             "Archive, image and environment under one name.",
             {
                 "request.$": "$.plan_deployment.requests.create_model",
+                "others.$": "$.plan_deployment.requests.other_models",
                 "assembled.$": "$.assemble_archive",
             },
         ),

@@ -46,9 +46,8 @@ def _known(request: dict[str, Any], clients: Clients) -> dict[str, Any]:
 def _with_known_types(request: dict[str, Any], clients: Clients) -> dict[str, Any]:
     variants = request["ProductionVariants"]
     pooled = any("InstancePools" in one for one in variants)
-    known = sdk_models.takes(
-        clients.sagemaker, "CreateEndpointConfig", "ProductionVariants", sdk_models.ANY, "InstancePools"
-    )
+    path = ("ProductionVariants", sdk_models.ANY, "InstancePools", sdk_models.ANY, "ModelNameOverride")
+    known = sdk_models.takes(clients.sagemaker, "CreateEndpointConfig", *path)
     if not pooled or known:
         return request
     single = [instance_pools.single(one) for one in variants]

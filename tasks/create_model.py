@@ -1,8 +1,11 @@
-"""CreateModel: the SageMaker model, which is the archive, the image and the environment under one name."""
+"""CreateModel: the SageMaker model, which is the archive, the image and the environment under one name.
+
+On instances there are as many as the types of the plan have different images and environments.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from pipeline import model_source
 from pipeline.aws import lambda_handler
@@ -19,15 +22,28 @@ class Event(TypedDict):
 
     request: dict[str, Any]
     """CreateModel's parameters."""
+    others: NotRequired[list[dict[str, Any]]]
+    """ModelName and PrimaryContainer of the models that other instance types need, which are alike in all else. An
+    execution of an older release has none."""
     assembled: model_source.AssembledModel
 
 
-Result: TypeAlias = idempotent_create.Created
+class Result(idempotent_create.Created):
+    """What was created."""
+
+    others: list[idempotent_create.Created]
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Create the model, or find that it is there already, just as requested."""
-    request = model_source.pinned(event["request"], event["assembled"])
+    """Create the models, or find that they are there already, just as requested."""
+    request = event["request"]
+    others = [{**request, **one} for one in event.get("others", ())]
+    made, *more = [_create(one, event, clients) for one in (request, *others)]
+    return {**made, "others": more}
+
+
+def _create(request: dict[str, Any], event: Event, clients: Clients) -> idempotent_create.Created:
+    request = model_source.pinned(request, event["assembled"])
     found, created = idempotent_create.create(
         clients.sagemaker.create_model,
         clients.sagemaker.describe_model,

@@ -95,12 +95,14 @@ def run(event: Event, clients: Clients) -> Result:
             needed=_needed(plan, account, chosen.going, clients),
         )
     not_retired = [f"{one.config}: {why}" for one, why in chosen.spared]
+    with _denial_noted(own, not_retired):
+        retirement.delete_spare_models(clients.sagemaker, plan)
     retired: list[str] = []
     waiting = []
     # Every endpoint goes before any configuration does: a try after a wait tells of what still has its record.
     without_endpoint = []
     for one in chosen.going:
-        with _denial_noted(one, not_retired):
+        with _denial_noted(one.config, not_retired):
             if wait := retirement.delete_endpoint(clients, one):
                 waiting.append(wait)
             else:
@@ -109,7 +111,7 @@ def run(event: Event, clients: Clients) -> Result:
         reason = "; ".join(waiting)
         raise EndpointBusy(reason, waiting=reason)
     for one in without_endpoint:
-        with _denial_noted(one, not_retired):
+        with _denial_noted(one.config, not_retired):
             retirement.delete_rest(clients, one, plan.service, account)
             retired.extend(one.configs)
     return _result(retired, [one.config for one in chosen.kept], not_retired, expires_at)
@@ -193,14 +195,14 @@ def _needed(
 
 
 @contextlib.contextmanager
-def _denial_noted(one: Release, not_retired: list[str]) -> Iterator[None]:
+def _denial_noted(config: str, not_retired: list[str]) -> Iterator[None]:
     """Note what AWS denies: a good deployment does not fail because an old one stays."""
     try:
         yield
     except ClientError as error:
         if not service_errors.is_access_denied(error):
             raise
-        not_retired.append(f"{one.config}: {service_errors.text(error)}")
+        not_retired.append(f"{config}: {service_errors.text(error)}")
 
 
 def _summary(retired: list[str], kept: list[str], not_retired: list[str], expires_at: str | None) -> str:

@@ -177,7 +177,7 @@ def run(event: Event, clients: Clients) -> Result:
             names = plan.names
             report.kept.append(
                 f"endpoint {names.endpoint}, with configuration {names.endpoint_config} and model "
-                f"{names.model}: {', '.join(calling)} may still call it"
+                f"{' and '.join(_models(plan))}: {', '.join(calling)} may still call it"
             )
             _name_room(plan, report)
         else:
@@ -383,8 +383,7 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
             sagemaker.delete_endpoint_config(EndpointConfigName=name)
             report.gone.append(f"endpoint configuration {name}")
 
-    def model() -> None:
-        name = names.model
+    def model(name: str) -> None:
         found = sagemaker.describe_model(ModelName=name)
         if _ours(found["ModelArn"], execution, clients, report):
             sagemaker.delete_model(ModelName=name)
@@ -399,26 +398,31 @@ def _delete_all(plan: Plan, clients: Clients, report: _Report) -> bool:
 
     def delete_other_configs() -> None:
         # Those of another concurrency: what was planned first, or what somebody has lowered it to.
-        more.extend(release_store.configs_of(sagemaker, names.model))
+        found = release_store.configs_of(sagemaker, names.model)
+        more.extend(one for one in found if one != names.endpoint_config)
 
     def attempt(what: str, step: Callable[[], None]) -> None:
         report.attempt(what, _or_missing(step, what, report))
 
-    planned = names.endpoint_config
-    attempt(f"endpoint configuration {planned}", partial(config, planned))
+    attempt(f"endpoint configuration {names.endpoint_config}", partial(config, names.endpoint_config))
     report.attempt(f"other endpoint configurations of {names.model}", delete_other_configs)
     for name in more:
-        if name != planned:
-            attempt(f"endpoint configuration {name}", partial(config, name))
-    attempt(f"model {names.model}", model)
+        attempt(f"endpoint configuration {name}", partial(config, name))
+    for name in _models(plan):
+        attempt(f"model {name}", partial(model, name))
     _delete_image(plan, clients, report)
     return True
+
+
+def _models(plan: Plan) -> tuple[str, ...]:
+    """Return the names of the plan's models, those of types that have left it too."""
+    return tuple(one["ModelName"] for one in plan.requests.create_models)
 
 
 def _in_use(plan: Plan) -> str:
     """Return what an endpoint that lives on needs at every cold start."""
     names = plan.names
-    needed = [f"endpoint configuration {names.endpoint_config}", f"model {names.model}"]
+    needed = [f"endpoint configuration {names.endpoint_config}", *(f"model {one}" for one in _models(plan))]
     if plan.image is not None:
         needed.append(f"image {plan.image.uri}")
     return f"{', '.join(needed[:-1])} and {needed[-1]}: in use"

@@ -80,13 +80,14 @@ class Result(sweeping.Swept):
 
 
 def run(event: Event, clients: Clients) -> Result:
-    """Take down what has expired; then scan, decide, and delete where `delete` says so; tell the topic of both."""
+    """Take down what has expired and tell of what soon does; then scan, decide, and delete where `delete` says so."""
     now, topic = moment(event["now"]), event.get("topic")
     expired, unseen = expiry.once(clients, now=now, stack=event["stack"])
-    if topic and (message := expiry.notification(expired)):
-        clients.sns.publish(
-            TopicArn=topic, Subject="Sealift: taken down, as its time was over", Message=message
-        )
+    if topic:
+        for message in expiry.messages(expired, now):
+            clients.sns.publish(TopicArn=topic, Subject=message.subject, Message=message.text)
+        # Afterwards: who is told twice after an accident is better off than who is told nothing.
+        unseen = [*unseen, *expiry.mark_told(clients, expired)]
     if event.get("only") == "expired":
         return {"delete": False, "found": [], "counts": {}, "unseen": unseen, "expired": expired}
     return {**_sweep(event, now, clients), "expired": expired}
@@ -138,6 +139,12 @@ handler = lambda_handler.Task(
             why="What there is; the actions know no resource.",
         ),
         READS_WHAT_WAS_MADE,
+        allow(
+            "sagemaker:AddTags",
+            on=ENDPOINT_CONFIGS,
+            when=MADE_BY_THIS_STACK,
+            why="The record of a deployment says what the topic was told of its end.",
+        ),
         allow(
             "sagemaker:DeleteEndpoint",
             "sagemaker:DeleteEndpointConfig",

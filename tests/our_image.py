@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 import pytest
 
@@ -23,17 +22,16 @@ ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
 """What images call the machine's."""
 
 
-def built(folder: Path) -> Image:
+def built() -> Image:
     """Return it; skip the test where it cannot be built, or no container of it can run.
 
-    Args:
-        folder: for its layers.
+    Its layers stay in the cache of these tests, and are written again where what is in them has changed.
     """
     ways.runtime()
     below = layout.read(base.layout())
     read = configuration.read(below.config, NAME)
     found = Base(f"{NAME}:{base.TAG}", below.manifest.digest, below.manifest, read, below.layers)
-    cache = BlobCache(folder)
+    cache = BlobCache(tools.CACHE / "layers")
     try:
         held = contents.gather(ARCHITECTURES[os.uname().machine], tools.CACHE / "wheels")
     except SealiftError as error:

@@ -45,7 +45,8 @@ def a_smoke_test(**changed: Any) -> dict[str, Any]:
 
 def a_plan(*, names: dict[str, str] | None = None, **changed: Any) -> dict[str, Any]:
     """Return a plan: one endpoint on serverless, no consumer, all names alike but those that are given."""
-    model = {"ModelName": _NAME, "PrimaryContainer": {}, "ExecutionRoleArn": "arn:role", "Tags": []}
+    named = (names or {}).get("model", _NAME)
+    model = {"ModelName": named, "PrimaryContainer": {}, "ExecutionRoleArn": "arn:role", "Tags": []}
     return {
         "version": 1,
         "service": "harbour",
@@ -67,7 +68,7 @@ def a_plan(*, names: dict[str, str] | None = None, **changed: Any) -> dict[str, 
         "arithmetic": "weights 1 MiB = 1 MiB",
         "requests": {
             "create_model": model,
-            "create_endpoint_config": {},
+            "create_endpoint_config": {"ProductionVariants": [{"ModelName": named}]},
             "create_endpoint": {},
             "update_endpoint": {},
         },

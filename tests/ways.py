@@ -14,17 +14,19 @@ import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from local_cloud.hosting.containers.oci_runtime import OciRuntime, find_runtime
-from tools.image_test import base
+from tools.image_test import base, tools
 
 if TYPE_CHECKING:
     from local_cloud.hosting.containers.oci_runtime import Mode
 
-MODES: tuple[Mode, ...] = ("process", "runc")
+RUNTIME: Mode = cast("Mode", tools.runtime())
+"""The program that runs true containers here, or would: `OCI_RUNTIME` names one."""
+MODES: tuple[Mode, ...] = ("process", RUNTIME)
 READABLE = 0o644
 
 
@@ -59,7 +61,7 @@ class Way:
 
 def obstacle() -> str | None:
     """Return why no container with Debian's Python in it can run here; None where one can."""
-    found = find_runtime()
+    found = find_runtime(tools.runtimes())
     if found.runtime is None:
         return found.reason
     return None if shutil.which("debootstrap") else "debootstrap is not installed"
@@ -69,7 +71,7 @@ def runtime() -> OciRuntime:
     """Return the runtime; skip the test where there is none."""
     if why := obstacle():
         pytest.skip(f"no true containers here: {why}")
-    found = find_runtime().runtime
+    found = find_runtime(tools.runtimes()).runtime
     assert found is not None
     return found
 

@@ -76,6 +76,9 @@ class Fleet:
         self.short_of: frozenset[str] = settings.short_of
         """Instance types that SageMaker has no capacity of."""
         self.rescaling = settings.rescaling
+        self.startup_deadline_s = settings.startup_deadline_s
+        self.gpu_gib: float | None = None
+        """Of each GPU; None for what CUDA says that one of its kind has."""
         self._settings = settings
         self._launch = launch
         self._timing = timing
@@ -251,7 +254,7 @@ class Fleet:
         found = capacity.provisioned(self.short_of)
         if found is None:
             return deployment, texts.no_capacity(pooled=bool(capacity.pool))
-        return replace(deployment, capacity=found), None
+        return replace(deployment.on(found), gpu_gib=self.gpu_gib), None
 
     def _bring_up(self, endpoint: Endpoint, deployment: Deployment, lacking: str | None) -> None:
         worker = Worker(
@@ -259,7 +262,7 @@ class Fleet:
             deployment,
             account=self._account,
             launch=self._launch,
-            settings=self._settings,
+            settings=replace(self._settings, startup_deadline_s=self.startup_deadline_s),
             timing=self._timing,
             background=self._background,
         )

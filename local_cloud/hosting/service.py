@@ -194,6 +194,24 @@ class Hosting:
     def short_of(self, types: frozenset[str]) -> None:
         self._fleet.short_of = types
 
+    @property
+    def startup_deadline_s(self) -> float:
+        """The seconds that the next serverless container may take to start; one on an instance in proportion."""
+        return self._fleet.startup_deadline_s
+
+    @startup_deadline_s.setter
+    def startup_deadline_s(self, seconds: float) -> None:
+        self._fleet.startup_deadline_s = seconds
+
+    @property
+    def gpu_gib(self) -> float | None:
+        """The GiB of each GPU of the next endpoint or update; None for what CUDA says that one of its kind has."""
+        return self._fleet.gpu_gib
+
+    @gpu_gib.setter
+    def gpu_gib(self, gib: float | None) -> None:
+        self._fleet.gpu_gib = gib
+
     def handle(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer of a control-plane operation, ready for JSON; raise AwsError."""
         return self._control.handle(operation, parameters)

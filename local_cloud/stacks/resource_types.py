@@ -5,8 +5,9 @@
 * A function has no LoggingConfig.
 * There are no bucket policies and no EventInvokeConfig. What they say is in force here while they are in a stack.
 * A repository of images has no lifecycle and no policy (`image_repositories`).
-* There are no alarms, no policies of queues and topics, no subscriptions and no budgets. Here a stack has them, and
-  they do nothing.
+* There are no alarms, no policies of queues and topics and no subscriptions. Here a stack has them, and they do
+  nothing.
+* There are no budgets, which moto's AWS Budgets has: one of a stack is there.
 
 What comes in has been resolved by moto: no reference and no function is left in a property.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from moto.awslambda.models import LambdaFunction
+from moto.budgets.models import budgets_backends
 from moto.core.common_models import CloudFormationModel
 from moto.s3.models import FakeBucket, s3_backends
 from moto.stepfunctions.models import StateMachine
@@ -265,6 +267,22 @@ class TopicPolicy(_Held, CloudFormationModel):
 
 
 class BudgetAlarm(_Held, CloudFormationModel):
-    """A budget: nothing costs anything here."""
+    """A budget, which is moto's: nothing costs anything here, so nothing is told."""
 
     kind = "AWS::Budgets::Budget"
+
+    def begin(self) -> None:
+        """Let AWS Budgets know it."""
+        told = [
+            {**one, "Notification": {**one["Notification"], "NotificationState": "OK"}}
+            for one in self.properties.get("NotificationsWithSubscribers", ())
+        ]
+        self.end()
+        self._backend().create_budget(self._where[1], dict(self.properties["Budget"]), told)
+
+    def end(self) -> None:
+        """Let AWS Budgets forget it."""
+        self._backend().budgets[self._where[1]].pop(self.properties["Budget"]["BudgetName"], None)
+
+    def _backend(self) -> Any:
+        return budgets_backends[self._where[1]][_PARTITION]

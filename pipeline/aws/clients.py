@@ -17,7 +17,7 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from pipeline import settings
-from pipeline.aws import sdk_errors, task_log
+from pipeline.aws import layer_parts, sdk_errors, task_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -114,6 +114,15 @@ if TYPE_CHECKING:
         def get_products(self, **request: Any) -> Mapping[str, Any]:
             """Return a page of products with their prices."""
 
+    class BudgetsClient(Protocol):
+        """The calls of AWS Budgets that are made."""
+
+        def describe_budget(self, **request: Any) -> Mapping[str, Any]:
+            """Return a budget with what is spent of it."""
+
+        def describe_notifications_for_budget(self, **request: Any) -> Mapping[str, Any]:
+            """Return what a budget tells when, and whether it did."""
+
     class AutoScalingClient(Protocol):
         """The calls of Application Auto Scaling that are made."""
 
@@ -173,6 +182,7 @@ _CONFIGURATION: Final[dict[str, Config]] = {
     "iam": _BYTES,
     "cloudformation": _BYTES,
     "pricing": _BYTES,
+    "budgets": _ASIDE,
 }
 """How patient the client of each service is; S3 with path-style addresses, which every S3 understands."""
 
@@ -221,6 +231,7 @@ class Clients:
     cloudformation: CloudFormationClient = _client("cloudformation")
     pricing: PricingClient = _client("pricing")
     """AWS answers it in three regions alone (`pipeline.operations.price_list`)."""
+    budgets: BudgetsClient = _client("budgets")
 
     def __init__(
         self,
@@ -293,6 +304,8 @@ def _made(
     except ValueError as error:
         raise sdk_errors.unusable_endpoint(error) from error
     client.meta.events.register("before-parse", sdk_errors.check_answered_by_aws)
+    if service == "ecr":
+        layer_parts.write_directly(client)
     return client
 
 

@@ -404,6 +404,11 @@ def is_no_such_image(error: ClientError) -> bool:
     return code(error) in {"RepositoryNotFoundException", "ImageNotFoundException"}
 
 
+def is_no_such_budget(error: ClientError) -> bool:
+    """Return whether AWS Budgets has no budget of a name in the account."""
+    return code(error) == "NotFoundException"
+
+
 def is_no_such_stack(error: ClientError) -> bool:
     """Return whether CloudFormation has no stack of a name: ``Stack with id NAME does not exist``."""
     return code(error) == "ValidationError" and "does not exist" in text(error)

@@ -241,6 +241,13 @@ class DeploymentOptions(CommonOptions):
         metavar="N",
         help="tokens a second that an instance must be expected to generate",
     )
+    answer_within_s: float | None = _setting(
+        "answer_within_s",
+        "--answer-within-s",
+        type=float,
+        metavar="SECONDS",
+        help="seconds within which an instance must be expected to generate 150 tokens",
+    )
     allow_instances: bool | None = _setting(
         "allow_instances",
         "--allow-instances/--no-allow-instances",
@@ -830,10 +837,10 @@ class CloudOptions(CommonOptions):
     )
     containers: str | None = _option(
         "--containers",
-        type=click.Choice(("auto", "process", "runc")),
+        type=click.Choice(("auto", "process", "runc", "crun")),
         metavar="HOW",
         help="what endpoints run in: auto, true containers where their image is here and the machine can (default); "
-        "process; or runc, which wants a machine that can",
+        "process; or runc or crun, which want a machine that can",
     )
 
 

@@ -6,7 +6,7 @@ out. Refuses to wait for one that is not there yet, and to call it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from botocore.exceptions import ClientError
 
@@ -20,22 +20,27 @@ from pipeline.planning import consumer
 from pipeline.rollout import release_store, releases
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pipeline.aws.clients import Clients
     from pipeline.rollout.releases import Consumer, Release
+
+    Output: TypeAlias = Callable[[str], Mapping[str, Any]]
 
 SERVING: Final = frozenset({"InService", "Updating"})
 """In which an endpoint answers: one that is updated does so with what it had."""
 
 
-def find(clients: Clients, service: str, stack: str | None) -> ServiceEndpoint:
+def find(
+    clients: Clients, service: str, stack: str | None, *, output: Output | None = None
+) -> ServiceEndpoint:
     """Return the endpoint that serves a service.
 
     Args:
         clients: of the account.
         service: its name.
         stack: whose deployments count; None for any.
+        output: returns what an execution left, by its ARN; None: AWS is asked.
 
     Raises:
         InvalidInput: nothing of it was deployed, or nothing of it serves now.
@@ -79,7 +84,7 @@ def find(clients: Clients, service: str, stack: str | None) -> ServiceEndpoint:
             "one that is InService",
             f"`sealift status {service}` tells more; `sealift rollback {service}` goes back to the one before",
         )
-    return of(clients, service, now, now.endpoint)
+    return of(clients, service, now, now.endpoint, output)
 
 
 def find_deployment(clients: Clients, service: str, endpoint: str) -> ServiceEndpoint:
@@ -108,16 +113,18 @@ def find_deployment(clients: Clients, service: str, endpoint: str) -> ServiceEnd
     return of(clients, service, found, endpoint)
 
 
-def of(clients: Clients, service: str, release: Release, endpoint: str) -> ServiceEndpoint:
-    """Return how the endpoint of a release is asked."""
+def of(
+    clients: Clients, service: str, release: Release, endpoint: str, output: Output | None = None
+) -> ServiceEndpoint:
+    """Return how the endpoint of a release is asked; `output` is that of `find`."""
     config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=release.config)
     variants = config["ProductionVariants"]
     serverless = any("ServerlessConfig" in one for one in variants)
     parameter = naming.endpoint_parameter(naming.stack_of(release.execution), service)
     component = inference_component.is_hosted(config)
-    return ServiceEndpoint(
-        service, endpoint, not serverless, _form(clients, release), component=component, parameter=parameter
-    )
+    left = output or (lambda arn: executions.output(clients.stepfunctions, arn))
+    form = _form(left(release.execution))
+    return ServiceEndpoint(service, endpoint, not serverless, form, component=component, parameter=parameter)
 
 
 def called_by(clients: Clients, who: Consumer) -> str:
@@ -134,9 +141,8 @@ def called_by(clients: Clients, who: Consumer) -> str:
         raise
 
 
-def _form(clients: Clients, release: Release) -> str:
+def _form(left: Mapping[str, Any]) -> str:
     """Return the field to ask with; messages where its execution is not known any more."""
-    left = executions.output(clients.stepfunctions, release.execution)
     try:
         asked = left["plan_deployment"]["smoke_test"]["ask_with"]
     except (KeyError, TypeError):

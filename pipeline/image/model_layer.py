@@ -29,7 +29,7 @@ FOLDER: Final = "opt/sealift/model"
 DIRECTORY: Final = f"/{FOLDER}"
 """The same, as the container's server is told."""
 _HASHED_BESIDE: Final = 2
-"""Parts that are held for their digest alone, at most."""
+"""Pieces of each digest that are held for it alone, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,9 @@ class LayerStream:
         self._ready: deque[LayerPart] = deque()
         self._begun = 0
         self._received = received
-        self._digest = hashlib.sha256()
-        self._diff = hashlib.sha256()
-        # Two hashes of every byte are most of the work: one of them beside the other halves it.
-        self._beside = ThreadPoolExecutor(1, "layer")
-        self._hashing: deque[Future[None]] = deque()
+        # Two hashes of every byte are most of the work, and neither knows of the other: each has a thread.
+        self._digest = _Digest("layer")
+        self._diff = _Digest("tar")
         self._put(deflate.gzip_header())
         self._add(_folder())
 
@@ -121,13 +119,12 @@ class LayerStream:
     @property
     def digest(self) -> str:
         """Return the layer's name; right after `finish`."""
-        self._settle(0)
-        return f"sha256:{self._digest.hexdigest()}"
+        return self._digest.name()
 
     @property
     def diff_id(self) -> str:
         """Return the name of the tar in it; likewise."""
-        return f"sha256:{self._diff.hexdigest()}"
+        return self._diff.name()
 
     def begin(self, name: str) -> None:
         """Begin the next file.
@@ -188,9 +185,9 @@ class LayerStream:
 
     def _add(self, data: Buffer) -> None:
         """Append plain bytes of the tar."""
-        self._diff.update(data)
-        self._crc = deflate.crc32(data, self._crc)
         view = memoryview(data)
+        self._diff.add(view)
+        self._crc = deflate.crc32(view, self._crc)
         while view:
             if not self._block_left:
                 # How much is still to come is known, and so is a block's length before its first byte.
@@ -202,6 +199,9 @@ class LayerStream:
             self._block_left -= len(taken)
             self._plain_left -= len(taken)
             view = view[len(taken) :]
+        if not isinstance(memoryview(data).obj, bytes):
+            # Whoever gave it may write to it again.
+            self._diff.settle(0)
 
     def _put(self, data: Buffer) -> None:
         """Append bytes of the layer."""
@@ -217,12 +217,30 @@ class LayerStream:
     def _close_part(self) -> None:
         part = LayerPart(self._begun, self._part)
         self._ready.append(part)
-        self._settle(_HASHED_BESIDE - 1)
-        self._hashing.append(self._beside.submit(self._digest.update, part.data))
+        self._digest.add(part.data)
         self._begun, self._filled = part.end, 0
         self._part = bytearray(min(self._part_bytes, self.length - part.end))
 
-    def _settle(self, left: int) -> None:
-        """Wait until no more parts than that are still to be hashed."""
-        while len(self._hashing) > left:
-            self._hashing.popleft().result()
+
+class _Digest:
+    """The SHA-256 of what is added, computed by a thread of its own, in order."""
+
+    def __init__(self, name: str) -> None:
+        self._sum = hashlib.sha256()
+        self._worker = ThreadPoolExecutor(1, name)
+        self._pending: deque[Future[None]] = deque()
+
+    def add(self, data: Buffer) -> None:
+        """Append bytes, which nobody may change until they are hashed; wait where too many are to be."""
+        self.settle(_HASHED_BESIDE - 1)
+        self._pending.append(self._worker.submit(self._sum.update, data))
+
+    def settle(self, left: int) -> None:
+        """Wait until no more pieces than that are still to be hashed."""
+        while len(self._pending) > left:
+            self._pending.popleft().result()
+
+    def name(self) -> str:
+        """Return how registries call all that was added."""
+        self.settle(0)
+        return f"sha256:{self._sum.hexdigest()}"

@@ -85,6 +85,7 @@ class _Scan:
         self._made: list[Made] = []
         self._unseen: dict[MadeKind, str] = {}
         self._unclear: dict[str, str] = {}
+        self._config_rows: list[Mapping[str, Any]] = []
         self._statuses: dict[str, tuple[str, str]] = {}
         self._descriptions: dict[str, Mapping[str, Any]] = {}
         self._configs: dict[str, frozenset[str]] = {}
@@ -97,6 +98,7 @@ class _Scan:
 
     def account(self) -> Account:
         scope = self._scope
+        self._seen(MadeKind.CONFIG, self._list_configs)
         self._seen(MadeKind.ENDPOINT, self._read_endpoints)
         self._seen(MadeKind.CONFIG, self._read_configs)
         if MadeKind.MODEL in scope.kinds:
@@ -142,10 +144,15 @@ class _Scan:
         why = service_errors.text(error) or "access denied"
         self._unseen.setdefault(kind, f"not every {kind} could be looked at: {why}")
 
+    def _list_configs(self) -> None:
+        self._config_rows = self._rows(MadeKind.CONFIG, "list_endpoint_configs", "EndpointConfigs")
+
     def _read_endpoints(self) -> None:
+        # One that is updated in place has its service's name, which tells nothing; its configurations' names do.
+        in_place = {naming.service_within(row["EndpointConfigName"]) for row in self._config_rows}
         for row in self._rows(MadeKind.ENDPOINT, "list_endpoints", "Endpoints"):
             name, arn, status = row["EndpointName"], row["EndpointArn"], row["EndpointStatus"]
-            whose = self._sagemaker_tags(name, arn)
+            whose = self._sagemaker_tags(name, arn, in_place=name in in_place)
             if whose is None:
                 continue
             tags, why = whose
@@ -165,7 +172,7 @@ class _Scan:
                 self._descriptions[name] = described
 
     def _read_configs(self) -> None:
-        for row in self._rows(MadeKind.CONFIG, "list_endpoint_configs", "EndpointConfigs"):
+        for row in self._config_rows:
             name, arn, created = row["EndpointConfigName"], row["EndpointConfigArn"], row["CreationTime"]
             if self._scope.users:
                 found = self._described(
@@ -420,13 +427,15 @@ class _Scan:
             return False
         return scope.stack is None or f":{scope.stack}{naming.MACHINE_SUFFIX}:" in execution
 
-    def _sagemaker_tags(self, name: str, arn: str) -> tuple[dict[str, str], str] | None:
+    def _sagemaker_tags(
+        self, name: str, arn: str, *, in_place: bool = False
+    ) -> tuple[dict[str, str], str] | None:
         """Return the tags of what may be Sealift's by its name, of anything else none; None for what is gone by now.
 
         What was listed a moment ago and has no tags any more would be taken for an endpoint that serves nothing.
         """
         only = self._scope.service
-        if not naming.may_be_ours(name) or (only and not naming.is_named_after(name, only)):
+        if not (in_place or naming.may_be_ours(name)) or (only and not naming.is_named_after(name, only)):
             return {}, ""
         return _readable(lambda: resource_tags.read(self._clients.sagemaker, arn))
 

@@ -340,11 +340,15 @@ def settle(clients: Clients, one: PausedDeployment, now: str) -> Mapping[str, An
 
 def life_anew(release: Release, now: str) -> str | None:
     """Return when a deployment that is resumed now is taken down by itself: after as long as it had at first."""
-    begun = max(release.deployed_at or "", release.resumed_at or "")
-    if not release.expires_at or not begun:
-        return None
-    life = datetime.fromisoformat(release.expires_at) - datetime.fromisoformat(begun)
-    return time_format.later(datetime.fromisoformat(now), life.total_seconds())
+    life_s = release.life_s
+    return None if life_s is None else time_format.later(datetime.fromisoformat(now), life_s)
+
+
+def standing(clients: Clients, endpoints: Iterable[str]) -> dict[str, str | None]:
+    """Return the status of each endpoint as it is now, by name; None for one that is gone."""
+    ask = clients.sagemaker.describe_endpoint
+    found = {name: service_errors.or_none(ask, EndpointName=name) for name in endpoints}
+    return {name: one["EndpointStatus"] if one else None for name, one in found.items()}
 
 
 def find(

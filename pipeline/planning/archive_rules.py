@@ -49,7 +49,8 @@ def of(request: Request) -> Rules:
     """Return what the archive of a request must be like.
 
     On instances a container that nobody named may yet become AWS's llama.cpp image, which takes more of what lies in
-    an archive, and the model's header tells: what that image serves is right then.
+    an archive, and the model's header tells: what that image serves is right then. With hosting `auto` the plan tells;
+    what lies beside a model leads to where it is loaded.
     """
     rules = archive_rules(
         request.code,
@@ -57,9 +58,12 @@ def of(request: Request) -> Rules:
         hosting=request.hosting,
         container=request.container,
     )
-    if not request.container_chosen or request.hosting != INSTANCE:
+    if not request.container_chosen or request.hosting == SERVERLESS:
         return rules
-    return replace(rules, companions=True, container=images.LLAMA_CPP.name, runtime=None)
+    rules = replace(rules, companions=True)
+    if request.hosting != INSTANCE:
+        return rules
+    return replace(rules, container=images.LLAMA_CPP.name, runtime=None)
 
 
 def is_bare(name: str, hosting: str) -> bool:

@@ -131,6 +131,18 @@ def on_instances(request: Request, model: Mapping[str, Any]) -> ContainerChoice:
     return _chosen(settled, ON_INSTANCES, why)
 
 
+def left_out(request: Request, model: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the first of what lies beside a model that the request's container does not load; None where it loads all.
+
+    Args:
+        request: as `choose` returns it.
+        model: the model part of an archive report.
+    """
+    if request.code == images.ARCHIVE_CODE or images.PROFILES[request.container].companions:
+        return None
+    return next(iter(model.get("companions", ())), None)
+
+
 def _chosen(request: Request, profile: Profile, why: str) -> ContainerChoice:
     return ContainerChoice(
         replace(request, container=profile.name), f"container {profile.name!r} is chosen: {why}"

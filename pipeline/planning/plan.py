@@ -13,6 +13,7 @@ from pipeline import json_codec, limits, model_source, naming, payload, quota_us
 from pipeline.aws import resource_tags
 from pipeline.endpoint_status import USABLE
 from pipeline.errors import ImageNotFound, InvalidInput, ModelDoesNotFit, Problem, QuotaUsedUp
+from pipeline.gguf import purpose
 from pipeline.hosting import (
     AT_ONCE,
     AUTO,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
     from pipeline.sizing.serving import OtherServing
     from pipeline.state_data.checked_types import UploadedArchive
-    from pipeline.state_data.plan_types import Offer
+    from pipeline.state_data.plan_types import Offer, PlannedImage
     from pipeline.state_data.quality_types import CheckedSuite
     from pipeline.state_data.request_types import Request, RequestedConsumer, RequestedInstanceType, Scaling
 
@@ -104,6 +105,8 @@ class _Hosted:
     """What depends on where the endpoint runs."""
 
     names: Names
+    models: dict[str, dict[str, Any]]
+    """The containers of the models, by their names; the first is the variant's."""
     variant: dict[str, Any]
     """What the configuration's variant asks for beside name and model."""
     memory_mb: int | None = None
@@ -133,48 +136,18 @@ def plan(facts: PlanFacts) -> Plan:
     facts = replace(facts, request=choice.request, remarks=(*filter(None, (note,)), *facts.remarks))
     request, needed, where = facts.request, choice.needed, choice.hosting
     profile = images.PROFILES[request.container]
-    image = request.image_uri or profile.image_uri(facts.region, choice.platform)
-    if (
-        image is None
-    ):  # deployment_request.request refuses it; this is for the type checker and the impossible
-        raise AssertionError(f"{profile.name}: no image")
-    slots = needed.demand.n_parallel
-    inference = model_settings.inference(request, facts.model, where, slots)
     timeout_s = min(request.timeout_s, limits.INVOCATION_S.value)
-    told = {
-        **asdict(inference),
-        "timeout_s": timeout_s,
-        "checkpoints": needed.demand.checkpoints_kept,
-    }
-    told |= model_settings.of_llama_server(
-        request.inference, choice.offers[0].gpu_layers if where == INSTANCE else None
-    )
-    if where == INSTANCE:
-        tokens = inference.max_tokens
-        told["max_waiting"] = instance_choice.waiting(
-            choice.offers[0], slots, tokens=tokens, timeout_s=timeout_s
-        )
-    else:
-        # Nothing streams there: what is one to the client comes in one piece, in the time of any other answer.
-        told["stream_timeout_s"] = timeout_s
     holds = artifact_choice.planned(facts.base, facts.assembly) if facts.base and choice.in_image else None
-    image = holds.uri if holds else image
-    container = {
-        "Image": image,
-        **({} if holds else model_source.model_data(facts.assembly)),
-        "Environment": {
-            **images.environment(profile, told),
-            **images.files(profile, facts.model, relocate_model=request.relocate_model),
-        },
-    }
-    hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, container, choice)
+    containers = _containers(facts, choice, holds)
+    hosted = (_on_instances if where == INSTANCE else _on_serverless)(facts, containers, choice)
     names = hosted.names
     log_form = profile.log_lines(request.code)
     if log_form:
         # After the naming: the endpoint's name is made of the container's other settings. A model that an earlier plan
         # of the execution has made says what that plan said.
         endpoint = facts.earlier.names.endpoint if facts.earlier else names.endpoint
-        container["Environment"] |= metrics.environment(endpoint)
+        for container in hosted.models.values():
+            container["Environment"] |= metrics.environment(endpoint)
     if facts.earlier:
         continuity.require_same_name(facts.archive, facts.earlier.names.model, names.model)
     tags = _tags(facts, hosted.instances)
@@ -197,17 +170,20 @@ def plan(facts: PlanFacts) -> Plan:
         rungs=(),
         # One that is planned again and again has the newest; each plan has a few.
         steps=(*(facts.earlier.steps if facts.earlier else ()), *hosted.start.steps)[-sizes.MOST_STEPS :],
-        image_uri=image,
+        image_uri=next(iter(hosted.models.values()))["Image"],
         fit=needed.to_json(),
         arithmetic=choice.arithmetic,
         requests=sizes.requests(
-            {
-                "ModelName": names.model,
-                "PrimaryContainer": container,
-                "ExecutionRoleArn": request.execution_role_arn,
-                **({} if to_zero else networked),
-                "Tags": tags,
-            },
+            [
+                {
+                    "ModelName": name,
+                    "PrimaryContainer": container,
+                    "ExecutionRoleArn": request.execution_role_arn,
+                    **({} if to_zero else networked),
+                    "Tags": tags,
+                }
+                for name, container in hosted.models.items()
+            ],
             names,
             hosted.variant,
             hosted.instances,
@@ -235,12 +211,79 @@ def plan(facts: PlanFacts) -> Plan:
                     *_gated(facts),
                     *plan_notes.notes(request, facts.model, facts.today, where),
                     *plan_notes.image_notes(needed),
+                    *choice.notes,
                     *hosted.notes,
                     *plan_notes.serverless_notes(request, needed, where),
                 ]
             )
         ),
     )
+
+
+def _image(facts: PlanFacts, offer: Offer | None) -> str:
+    """Return the image that serves the model on a type; on serverless without one."""
+    request = facts.request
+    profile = images.PROFILES[request.container]
+    platform = offer.platform if offer else instance_types.X86_64
+    image = request.image_uri or profile.image_uri(facts.region, platform)
+    if (
+        image is None
+    ):  # deployment_request.request refuses it; this is for the type checker and the impossible
+        raise AssertionError(f"{profile.name}: no image")
+    return image
+
+
+def _containers(
+    facts: PlanFacts, choice: HostingChoice, holds: PlannedImage | None
+) -> tuple[dict[str, Any], ...]:
+    """Return the container of each type that is offered, in their order; of the one on serverless.
+
+    Types whose image, slots and layers are alike have one together, with what suits the first of them.
+    """
+    if choice.hosting == SERVERLESS:
+        return (_container(facts, choice, None, holds),)
+    alike: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for one in choice.offers:
+        alike.setdefault(_kind(one), _container(facts, choice, one, holds))
+    return tuple(alike[_kind(one)] for one in choice.offers)
+
+
+def _kind(offer: Offer) -> tuple[Any, ...]:
+    return offer.platform, offer.slots, offer.gpu_layers
+
+
+def _container(
+    facts: PlanFacts, choice: HostingChoice, offer: Offer | None, holds: PlannedImage | None
+) -> dict[str, Any]:
+    """Return a model's container: image, environment, and where the files lie.
+
+    Args:
+        facts: with the request whose container serves the model.
+        choice: where it is hosted.
+        offer: the instance type; None on serverless.
+        holds: the image that holds the model; None where an archive does, or the files as they are.
+    """
+    request, demand, where = facts.request, choice.needed.demand, choice.hosting
+    profile = images.PROFILES[request.container]
+    slots = offer.slots or demand.n_parallel if offer else demand.n_parallel
+    inference = model_settings.inference(request, facts.model, where, slots)
+    timeout_s = min(request.timeout_s, limits.INVOCATION_S.value)
+    told = {**asdict(inference), "timeout_s": timeout_s, "checkpoints": demand.checkpoints_kept}
+    told |= model_settings.of_llama_server(request.inference, offer.gpu_layers if offer else None)
+    if offer:
+        tokens = inference.max_tokens
+        told["max_waiting"] = instance_choice.waiting(offer, slots, tokens=tokens, timeout_s=timeout_s)
+    else:
+        # Nothing streams there: what is one to the client comes in one piece, in the time of any other answer.
+        told["stream_timeout_s"] = timeout_s
+    return {
+        "Image": holds.uri if holds else _image(facts, offer),
+        **({} if holds else model_source.model_data(facts.assembly)),
+        "Environment": {
+            **images.environment(profile, told),
+            **images.files(profile, facts.model, relocate_model=request.relocate_model),
+        },
+    }
 
 
 def _gated(facts: PlanFacts) -> tuple[str, ...]:
@@ -286,6 +329,17 @@ class HostingChoice:
     """On instances: the type to take, and those to step to; also where no instance is allowed."""
     container_note: str = ""
     """Why the request has another container than it came with; empty where it has not."""
+    not_serverless: str = ""
+    """Why a model goes to an instance with hosting `auto`; empty where that was asked for, or it does not go there."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the choice."""
+        return (
+            (f"on an instance, since serverless will not do: {self.not_serverless}",)
+            if self.not_serverless
+            else ()
+        )
 
     @property
     def arithmetic(self) -> str:
@@ -293,12 +347,6 @@ class HostingChoice:
         if self.offers and self.offers[0].gpu_layers:
             return self.offers[0].memory
         return self.needed.arithmetic
-
-    @property
-    def platform(self) -> str:
-        """For what the image must be."""
-        on = self.offers[0].platform if self.hosting == INSTANCE and self.offers else None
-        return on or instance_types.X86_64
 
     @property
     def in_image(self) -> bool:
@@ -337,10 +385,8 @@ def choose(
     """
     served = container_choice.on_instances(request, model)
     on = served.request
-    types, why = table(on, prices), ""
-    if request.hosting == AUTO and request.network:
-        why = network.NO_SERVERLESS
-    elif request.hosting in {SERVERLESS, AUTO}:
+    types, why = table(on, prices), _not_serverless(request, model)
+    if not why and request.hosting in {SERVERLESS, AUTO}:
         serverless = _serverless(request, archive, model, below, types)
         if request.hosting == SERVERLESS or serverless.decision.memory_mb is not None:
             model_settings.require_settings(request)
@@ -350,6 +396,23 @@ def choose(
         )
     model_settings.require_settings(on)
     return replace(_on_instance_types(on, archive, model, types, why), container_note=served.note)
+
+
+def _not_serverless(request: Request, model: Mapping[str, Any]) -> str:
+    """Return what keeps a model from serverless with hosting `auto`, whatever its size; empty where nothing does."""
+    if request.hosting != AUTO:
+        return ""
+    if request.network:
+        return network.NO_SERVERLESS
+    if images.is_for_gpus(images.PROFILES[request.container], request.image_uri):
+        return images.NO_GPU
+    beside = container_choice.left_out(request, model)
+    if beside is None:
+        return ""
+    return (
+        f"{beside['path']!r} lies beside the model, and container {request.container!r} loads nothing beside one "
+        f"there; {images.CUSTOM.name!r}, Sealift's own image, does, and `{images.PUSH}` puts it into the stack"
+    )
 
 
 def _on_instance_types(
@@ -369,7 +432,7 @@ def _on_instance_types(
         why: it does not run on serverless; empty where that was not asked for.
     """
     needed, slots = model_settings.needs(request, archive, model), model_settings.slots_asked(request)
-    if missing := _no_image(request, types):
+    if missing := _not_loaded(request, model) or _no_image(request, types):
         return HostingChoice(request, needed, INSTANCE, fit.FitDecision(None, (missing,)))
     try:
         needed, offers = instance_choice.choose_slots(
@@ -379,7 +442,7 @@ def _on_instance_types(
         decision = fit.FitDecision(None, refusal.problems)
         return HostingChoice(request, needed.with_slots(slots or 1), INSTANCE, decision)
     if request.hosting == INSTANCE or request.allow_instances:
-        return HostingChoice(request, needed, INSTANCE, fit.FitDecision(None), offers)
+        return HostingChoice(request, needed, INSTANCE, fit.FitDecision(None), offers, not_serverless=why)
     problem = Problem(
         "InstanceNotAllowed",
         f"serverless will not do: {why}",
@@ -387,6 +450,15 @@ def _on_instance_types(
         f"set allow_instances to true for {instance_choice.describe(offers[0], request.instance_count)}",
     )
     return HostingChoice(request, needed, INSTANCE, fit.FitDecision(None, (problem,)), offers)
+
+
+def _not_loaded(request: Request, model: Mapping[str, Any]) -> Problem | None:
+    """Return what is wrong where something beside a model is not loaded by what serves it."""
+    beside = container_choice.left_out(request, model)
+    if beside is None:
+        return None
+    problem = purpose.unaccompanied(beside["kind"], request.container)
+    return replace(problem, seen=f"{beside['path']!r}: {problem.seen}")
 
 
 def _no_image(request: Request, types: Sequence[instance_types.Instance]) -> Problem | None:
@@ -402,7 +474,8 @@ def _no_image(request: Request, types: Sequence[instance_types.Instance]) -> Pro
         "NoImageForType",
         f"instance_type {asked!r} has {what}, and container {profile.name!r} has no image for them here",
         f"a container that has one: {' or '.join(others)}",
-        "name that in 'container' (it is asked with messages alone), or another type in 'instance_type'",
+        "name that in 'container' (it is asked with messages alone), or another type in 'instance_type'; an image of "
+        'your own for GPUs has "cuda" in its name (inference/Dockerfile.cuda)',
     )
 
 
@@ -530,8 +603,8 @@ def _name(
     return naming.resource_name(request.service, identity)
 
 
-def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: HostingChoice) -> _Hosted:
-    request, memory_mb = facts.request, choice.decision.memory_mb
+def _on_serverless(facts: PlanFacts, containers: Sequence[dict[str, Any]], choice: HostingChoice) -> _Hosted:
+    request, memory_mb, (container,) = facts.request, choice.decision.memory_mb, containers
     if memory_mb is None:  # `require` has refused it; this is for the type checker and the impossible
         raise AssertionError("no memory size")
     asked = Asked(memory_mb, request.max_concurrency, request.provisioned_concurrency)
@@ -542,6 +615,7 @@ def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: HostingC
     config = chosen.config or sizes.config_name(name, asked, chosen.memory_mb, chosen.start.concurrency)
     return _Hosted(
         names=Names(model=name, endpoint_config=config, endpoint=chosen.endpoint),
+        models={name: container},
         variant={
             "ServerlessConfig": sizes.serverless_config(
                 chosen.memory_mb, chosen.start.concurrency, asked.provisioned
@@ -555,7 +629,7 @@ def _on_serverless(facts: PlanFacts, container: dict[str, Any], choice: HostingC
     )
 
 
-def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: HostingChoice) -> _Hosted:
+def _on_instances(facts: PlanFacts, containers: Sequence[dict[str, Any]], choice: HostingChoice) -> _Hosted:
     request, needed, found = facts.request, choice.needed, choice.offers
     types = sizes.types_of(found, pooled=request.instance_pool and not request.scale_to_zero)
     asked = AskedInstances(
@@ -567,7 +641,10 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: HostingCh
     observes = {} if watched is None else {"detailed_observability": watched}
     # Another scaling is another deployment, as another number of instances is: tags and requests fit together then.
     target = _in_place_target(facts)
-    name = _name(facts, container, target, {"instances": json_codec.encode(asked), **scales, **observes})
+    own = {"others": [one for one in containers if one != containers[0]]} if _differ(containers) else {}
+    sized = {"instances": json_codec.encode(asked), **scales, **observes, **own}
+    name = _name(facts, containers[0], target, sized)
+    found = _with_models(found, name, containers)
     _check_same_hosting(target, INSTANCE)
     _check_not_scaled(target)
     endpoint = _updated_name(request, target) or name
@@ -588,12 +665,39 @@ def _on_instances(facts: PlanFacts, container: dict[str, Any], choice: HostingCh
         ),
         endpoint=endpoint,
     )
+    of = {one.name: container for one, container in zip(found, containers, strict=True)}
     return _Hosted(
         names=names,
+        models={one.model or name: of[one.name] for one in left},
         variant=sizes.instance_variant(on),
         instances=on,
         updates=updates,
         notes=plan_notes.instance_notes(request, needed, left, count),
+    )
+
+
+def _differ(containers: Sequence[Mapping[str, Any]]) -> bool:
+    return any(one != containers[0] for one in containers)
+
+
+def _with_models(
+    offers: Sequence[Offer], deployment: str, containers: Sequence[Mapping[str, Any]]
+) -> tuple[Offer, ...]:
+    """Return the types with the names of their models, where one is not for all: the first type's is the deployment's.
+
+    Args:
+        offers: the types.
+        deployment: its name.
+        containers: of each type, in their order.
+    """
+    if not _differ(containers):
+        return tuple(offers)
+    return tuple(
+        replace(
+            one,
+            model=deployment if container == containers[0] else naming.model_name(deployment, container),
+        )
+        for one, container in zip(offers, containers, strict=True)
     )
 
 
@@ -618,8 +722,9 @@ def _instances_plan(
         download_s=settings.download_s,
         startup_s=settings.startup_s,
         bake_s=request.bake_s,
-        auto_scaling=_scaling(request, count, needed.demand.n_parallel),
-        slots=needed.demand.n_parallel,
+        # A fleet may be of all types of its pool: what the one with the fewest slots can do is the measure of each.
+        auto_scaling=_scaling(request, count, sizes.slots(left, pooled=bool(asked.pool))),
+        slots=chosen.slots or needed.demand.n_parallel,
         detailed_observability=_detailed_observability(request),
         ami_version=images.CUDA_AMI if chosen.platform == instance_types.CUDA else None,
         volume_key=request.volume_kms_key_arn,

@@ -113,8 +113,22 @@ def _pool(request: Request, found: Sequence[Offer]) -> tuple[str, ...]:
     pool = sizes.pool(found)
     if not request.instance_pool or request.scale_to_zero or len(pool) == 1:
         return ()
-    others = ", then ".join(f"{one.name} at ${one.usd_per_hour:g} an hour" for one in pool[1:])
+    others = ", then ".join(
+        f"{one.name} at ${one.usd_per_hour:g} an hour{own_model(one, pool[0])}" for one in pool[1:]
+    )
     return (f"where SageMaker has no capacity of {pool[0].name} it takes {others}; what runs is what costs",)
+
+
+def own_model(offer: Offer, first: Offer) -> str:
+    """Return in what a type differs from the first one, so that it has a model of its own; empty where in nothing."""
+    differs = []
+    if offer.platform != first.platform:
+        differs.append(f"the image for {offer.platform}")
+    if offer.slots != first.slots:
+        differs.append(f"{offer.slots} slot{'s' * (offer.slots != 1)} in place of {first.slots}")
+    if offer.gpu_layers != first.gpu_layers:
+        differs.append(f"{offer.gpu_layers} layers on GPUs in place of {first.gpu_layers}")
+    return f" (with a model of its own: {', '.join(differs)})" if differs else ""
 
 
 _WITH_SLOTS: Final = [repr(name) for name, profile in images.PROFILES.items() if profile.has_slots]
@@ -177,8 +191,9 @@ def instance_notes(
     if request.auto_scaling:
         price = offer.usd_per_hour
         seconds = instance_choice.answer_s(offer, tokens)
-        scaling = autoscaling.measured(request.auto_scaling, slots)
-        lines += autoscaling.notes(scaling, usd_per_hour=price, answer_s=seconds, tokens=tokens, slots=slots)
+        fewest = sizes.slots(found, pooled=request.instance_pool)
+        scaling = autoscaling.measured(request.auto_scaling, fewest)
+        lines += autoscaling.notes(scaling, usd_per_hour=price, answer_s=seconds, tokens=tokens, slots=fewest)
     if settings.download_s + settings.startup_s > request.deadline_s:
         lines.append(
             f"SageMaker gives up after {settings.download_s} s of download and {settings.startup_s} s of start-up; "

@@ -356,6 +356,16 @@ def _whole(request: Request, defaults: StackDefaults, said: Said) -> list[Proble
             )
         )
     image = request.image_uri
+    if profile and request.hosting == SERVERLESS and images.is_for_gpus(profile, image):
+        found.append(
+            Problem(
+                "NoGpuOnServerless",
+                f"hosting is 'serverless', image_uri is {image!r}",
+                f"hosting 'instance' or 'auto': {images.NO_GPU}",
+                "change 'hosting', or name an image for CPUs, whose name has no \"cuda\" in it",
+                said.where("image_uri"),
+            )
+        )
     region = defaults["region"]
     if image and not re.search(rf"\.ecr\.{re.escape(region)}\.", image):
         found.append(

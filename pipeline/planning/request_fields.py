@@ -378,7 +378,8 @@ _TUNABLE: dict[str, Field] = {
             r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+[:@].+",
             max_length=255,
         ),
-        "the container image; the container's own image of the region when absent",
+        "the container image; the container's own image of the region when absent. One of your own for GPUs has cuda "
+        "in its name",
     ),
     "execution_role_arn": Field(
         Text("the ARN of an IAM role", _ARN + r"iam::[0-9]{12}:role/.+"),

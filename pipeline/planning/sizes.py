@@ -78,6 +78,11 @@ def types_of(offers: Sequence[Offer], *, pooled: bool) -> tuple[str, ...]:
     return tuple(one.name for one in (pool(offers) if pooled else offers[:1]))
 
 
+def slots(offers: Sequence[Offer], *, pooled: bool) -> int:
+    """Return how many requests whichever instance of a configuration answers at once: the fewest of its types'."""
+    return min(one.slots or 1 for one in (pool(offers) if pooled else offers[:1]))
+
+
 def serverless_config(memory_mb: int, concurrency: int | None, provisioned: int | None) -> dict[str, int]:
     """Return a variant's ServerlessConfig; without a concurrency none that can be requested.
 
@@ -107,12 +112,17 @@ def instance_variant(on: OnInstances) -> dict[str, Any]:
         }
     )
     return {
-        **instance_pools.members(types_of(on.offers, pooled=on.pooled), PROVISION_S),
+        **instance_pools.members(types_of(on.offers, pooled=on.pooled), PROVISION_S, _own_models(on.offers)),
         "InitialInstanceCount": on.count,
         **volume,
         **({"InferenceAmiVersion": on.ami_version} if on.ami_version else {}),
         **starts,
     }
+
+
+def _own_models(offers: Sequence[Offer]) -> dict[str, str]:
+    """Return the models of those types that do not run the first one's, by type."""
+    return {one.name: one.model for one in offers if one.model and one.model != offers[0].model}
 
 
 def costs(on: OnInstances | None, provisioned: int | None = None) -> str:
@@ -127,7 +137,7 @@ def costs(on: OnInstances | None, provisioned: int | None = None) -> str:
 
 
 def requests(
-    create_model: dict[str, Any],
+    create_models: Sequence[dict[str, Any]],
     names: Names,
     members: dict[str, Any],
     on: OnInstances | None = None,
@@ -138,18 +148,22 @@ def requests(
     """Return the requests for an endpoint.
 
     Args:
-        create_model: its model's, which no size changes; whose tags the others bear too.
-        names: of the model, the configuration and the endpoint.
+        create_models: its models', which no size changes; whose tags the others bear too. The first is the variant's,
+            the rest are for types of its pool, or for such as a quota may lead to.
+        names: of the configuration and the endpoint.
         members: what the variant asks for beside name and model (`instance_variant`, or its ServerlessConfig).
         on: the instances; None on serverless.
         deadline_s: seconds that an update of instances may take.
         hosts: what the configuration of an endpoint that hosts a component says in its model's place (`OF_HOST`).
     """
+    create_model, *others = create_models
     config, endpoint, tags = names.endpoint_config, names.endpoint, create_model["Tags"]
     to_zero = on is not None and on.to_zero
-    variant = {"VariantName": naming.VARIANT, **({} if to_zero else {"ModelName": names.model}), **members}
+    model = {} if to_zero else {"ModelName": create_model["ModelName"]}
+    variant = {"VariantName": naming.VARIANT, **model, **members}
     return Requests(
         create_model=create_model,
+        other_models=tuple({name: one[name] for name in ("ModelName", "PrimaryContainer")} for one in others),
         create_endpoint_config={
             "EndpointConfigName": config,
             "ProductionVariants": [variant],
@@ -229,7 +243,7 @@ def lower(made: Plan, down: quotas.Down) -> Plan:
         room=down.room,
         rungs=(*made.rungs, down.rung.value),
         steps=(*made.steps, down.step)[-MOST_STEPS:],
-        requests=requests(made.requests.create_model, names, variant),
+        requests=requests([made.requests.create_model], names, variant),
     )
 
 
@@ -246,21 +260,23 @@ def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
         count=down.count,
         offers=left,
         usd_per_hour=round(down.count * left[0].usd_per_hour, 6),
+        slots=left[0].slots or on.slots,
         busy_cpus=left[0].vcpus if on.busy_cpus == on.offers[0].vcpus else on.busy_cpus,
         auto_scaling=scale_to_zero.scaling(down.count, on.slots) if on.to_zero else on.auto_scaling,
     )
     types = types_of(left, pooled=on.pooled)
     name = instances_config_name(made.names.model, on.asked, types, down.count)
     names = replace(made.names, endpoint_config=name)
-    config = made.requests.create_endpoint_config
+    config, models = made.requests.create_endpoint_config, _models_of(left[0], made)
     return replace(
         made,
         names=names,
         instances=stepped,
+        image_uri=models[0]["PrimaryContainer"]["Image"],
         costs=costs(stepped),
         steps=(*made.steps, down.step)[-MOST_STEPS:],
         requests=requests(
-            made.requests.create_model,
+            models,
             names,
             instance_variant(stepped),
             stepped,
@@ -268,3 +284,12 @@ def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
             hosts={name: config[name] for name in OF_HOST if name in config},
         ),
     )
+
+
+def _models_of(first: Offer, made: Plan) -> list[dict[str, Any]]:
+    """Return the parameters of all models of a plan, the one first that a type runs.
+
+    What no type has any more has been made already: it is the plan's until the deployment has ended.
+    """
+    own = first.model or made.names.model
+    return sorted(made.requests.create_models, key=lambda one: one["ModelName"] != own)

@@ -20,7 +20,7 @@ from pipeline.hosting import SERVERLESS
 from pipeline.limits import MiB
 from pipeline.operations import checklist, execution_history
 from pipeline.planning import set_apart
-from pipeline.report import costs, memory, quality, state_graph, timeline, transcript
+from pipeline.report import costs, gpus, memory, quality, state_graph, timeline, transcript
 from pipeline.report.links import Console
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.operations.checklist import ChecklistLine
     from pipeline.operations.execution_history import Execution
     from pipeline.report.costs import Costs
+    from pipeline.report.gpus import GpuPicture
     from pipeline.report.memory import MemoryPicture
     from pipeline.report.quality import QualitySection
     from pipeline.report.state_graph import Graph
@@ -139,6 +140,8 @@ class Document:
     graph: Graph | None
     timeline: Timeline
     fit: MemoryPicture | None
+    gpus: tuple[GpuPicture, ...]
+    """Of each type with GPUs that runs; empty of a deployment without."""
     archive: tuple[Fact, ...]
     transcript: Transcript | None
     quality: QualitySection | None
@@ -214,6 +217,7 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
         graph=drawn,
         timeline=line,
         fit=fit,
+        gpus=part("the GPUs", lambda: gpus.read(results), ()),
         archive=part("the archive", lambda: tuple(_archive(results)), ()),
         transcript=talk,
         quality=part("the quality gate", lambda: quality.section(plan, facts.gate), None),
@@ -486,7 +490,10 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
     add("endpoint", names.get("endpoint"), console.endpoint(endpoint), "create_endpoint")
     config = names.get("endpoint_config")
     add("endpoint configuration", config, console.endpoint_config(str(config)), "create_endpoint_config")
-    add("model", names.get("model"), console.model(str(names.get("model"))), "create_model")
+    requests = _object(plan, "requests")
+    models = (_object(requests, "create_model"), *(requests.get("other_models") or ()))
+    for model in (one.get("ModelName") for one in models):
+        add("model", model, console.model(str(model)), "create_model")
     if _object(results, "create_endpoint"):
         group = inference_component.log_group(endpoint, component=inference_component.of_plan(plan))
         found.append(ResourceRow("container log", group, console.log_group(group), "stays"))
@@ -495,15 +502,9 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
         ResourceRow("alarm", name, console.alarm(name), "removed again" if swept else "made")
         for name in alarms
     ]
-    for kind, where, field in (("upload", "check_archive", "archive"), ("archive", "assemble_archive", "")):
-        made = _object(results, where)
-        place = _object(made, field) if field else made
-        if place.get("bucket") and place.get("key"):
-            bucket, name = str(place["bucket"]), str(place["key"])
-            state = "was there already" if place.get("written") is False else ""
-            found.append(ResourceRow(kind, f"s3://{bucket}/{name}", console.object(bucket, name), state))
+    found += _uploads(results, console)
     found += _image(_object(results, "assemble_archive"), console, gone)
-    role = str(_object(_object(plan, "requests"), "create_model").get("ExecutionRoleArn", ""))
+    role = str(_object(requests, "create_model").get("ExecutionRoleArn", ""))
     if role:
         name = role.rpartition("/")[2]
         found.append(ResourceRow("the endpoint's role", name, console.role(name), "of the stack"))
@@ -511,6 +512,17 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
         name = str(one["function_name"])
         found.append(ResourceRow("consumer", name, console.function(name), "switched"))
     return found
+
+
+def _uploads(results: Mapping[str, Any], console: Console) -> Iterator[ResourceRow]:
+    """Yield the upload and the archive."""
+    for kind, where, field in (("upload", "check_archive", "archive"), ("archive", "assemble_archive", "")):
+        made = _object(results, where)
+        place = _object(made, field) if field else made
+        if place.get("bucket") and place.get("key"):
+            bucket, name = str(place["bucket"]), str(place["key"])
+            state = "was there already" if place.get("written") is False else ""
+            yield ResourceRow(kind, f"s3://{bucket}/{name}", console.object(bucket, name), state)
 
 
 def _image(assembled: Mapping[str, Any], console: Console, gone: set[str]) -> list[ResourceRow]:

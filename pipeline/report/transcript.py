@@ -13,7 +13,7 @@ from pipeline.rollout import answer_speed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.rollout.answer_speed import AnswerSpeed
+    from pipeline.rollout.answer_speed import AnswerSpeed, ComputedSpeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Transcript:
     exchanges: tuple[Exchange, ...]
     speed: AnswerSpeed | None
     """Of one more answer, when the container was up; None where it was not measured."""
-    planned_tokens_per_s: float | None = None
+    planned: ComputedSpeed | None = None
     """What the plan computed for its instance type; None on serverless."""
 
     @property

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import json_codec
+from pipeline.state_data.plan_types import PROMPT_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,39 +85,80 @@ def read(tested: object) -> AnswerSpeed | None:
 
 
 @dataclass(frozen=True, slots=True)
+class ComputedSpeed:
+    """What a plan computed for the type that runs: one caller, after a prompt of `PROMPT_TOKENS`."""
+
+    tokens_per_s: float
+    first_token_s: float | None = None
+    """None where it was not computed."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Of the prompt that the first token comes after."""
+        return PROMPT_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
 class SpeedComparison:
     """A speed, and what the plan had computed."""
 
     measured: AnswerSpeed
-    planned_tokens_per_s: float | None
+    planned: ComputedSpeed | None
 
     def __str__(self) -> str:
         """Return both in words."""
-        return told(self.measured, self.planned_tokens_per_s)
+        return told(self.measured, self.planned)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
-        return {**asdict(self.measured), "planned_tokens_per_s": self.planned_tokens_per_s}
+        return {
+            **asdict(self.measured),
+            "planned_first_token_s": self.planned.first_token_s if self.planned else None,
+            "planned_tokens_per_s": self.planned.tokens_per_s if self.planned else None,
+        }
 
 
-def computed(results: Mapping[str, Any]) -> float | None:
-    """Return the tokens a second that a plan computed for the type that runs; None on serverless, and of several types.
+def running_offers(results: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what the plan says of each type that runs, as JSON: of one unless a pool came to several.
 
     Args:
         results: an execution's, as JSON.
     """
     on = (results.get("plan_deployment") or {}).get("instances") or {}
+    running = _running(results, on)
+    return [one for one in on.get("offers", ()) if one.get("name") in running]
+
+
+def _running(results: Mapping[str, Any], on: Mapping[str, Any]) -> set[Any]:
     counted = (results.get("poll_endpoint") or {}).get("running") or {}
-    running = {name for name, count in counted.items() if count} or {on.get("type")}
-    found = {one.get("tokens_per_s") for one in on.get("offers", ()) if one.get("name") in running}
-    return found.pop() if len(running) == len(found) == 1 else None
+    return {name for name, count in counted.items() if count} or {on.get("type")}
 
 
-def told(speed: AnswerSpeed | None, planned: float | None = None) -> str:
-    """Return a speed in words, beside what a plan computed where it did."""
+def computed(results: Mapping[str, Any]) -> ComputedSpeed | None:
+    """Return what a plan computed for the type that runs; None on serverless, and of several types.
+
+    Args:
+        results: an execution's, as JSON.
+    """
+    on = (results.get("plan_deployment") or {}).get("instances") or {}
+    offers = running_offers(results)
+    if len(_running(results, on)) != 1 or not offers or offers[0].get("tokens_per_s") is None:
+        return None
+    return ComputedSpeed(offers[0]["tokens_per_s"], offers[0].get("first_token_s"))
+
+
+def told(speed: AnswerSpeed | None, planned: ComputedSpeed | None = None) -> str:
+    """Return a speed in words, beside what a plan computed where it did; of either only what the other has too."""
     if speed is None:
         return NOT_MEASURED
-    beside = (
-        "" if planned is None or speed.tokens_per_s is None else f"; the plan computed about {rate(planned)}"
-    )
-    return f"measured warm with one caller: {speed}{beside}"
+    if planned is None:
+        return f"measured warm with one caller: {speed}"
+    beside = []
+    if speed.first_token_s is not None and planned.first_token_s is not None:
+        beside.append(
+            f"first token after {planned.first_token_s:.2f} s of a prompt of {PROMPT_TOKENS} tokens"
+        )
+    if speed.tokens_per_s is not None:
+        beside.append(f"about {rate(planned.tokens_per_s)} tokens/s")
+    more = f"; the plan computed {', '.join(beside)}" if beside else ""
+    return f"measured warm with one caller: {speed}{more}"

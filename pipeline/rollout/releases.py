@@ -11,6 +11,7 @@ several, which differ in nothing else: they are one record (`together`), and go 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypedDict
 
@@ -51,6 +52,10 @@ TAG_PAUSED_SCALING: Final = "sealift:paused-auto-scaling"
 TAG_EXPIRES: Final = "sealift:expires-at"
 """When it is taken down by itself; ISO 8601, or `NEVER`, since a tag of an earlier life would stay otherwise."""
 NEVER: Final = "never"
+TAG_EXPIRY_TOLD: Final = "sealift:expiry-told"
+"""Of which end the topic was told beforehand, as `TAG_EXPIRES` had it; with `OVERDUE`, that it did not come about."""
+OVERDUE: Final = " overdue"
+"""After the end that the tag names."""
 
 TAG_TAKEN: Final = "sealift:taken-from"
 """The endpoint of another service that a consumer was taken from."""
@@ -66,6 +71,7 @@ OF_THE_RECORD: Final = frozenset(
         TAG_RESUMED,
         TAG_PAUSED_SCALING,
         TAG_EXPIRES,
+        TAG_EXPIRY_TOLD,
     }
 )
 """The tags that a configuration has as the deployment's record, and no endpoint."""
@@ -117,6 +123,8 @@ class Release:
     resumed_at: str | None = None
     expires_at: str | None = None
     """When it is taken down by itself; None: it stays."""
+    expiry_told: str = ""
+    """What the topic was told last of its end before that came."""
     others: tuple[str, ...] = ()
     """Its other configurations, of other sizes."""
 
@@ -146,6 +154,14 @@ class Release:
     def is_paused(self) -> bool:
         """Whether nothing of it runs, and its configuration is kept to bring it back."""
         return self.is_to_resume and self.status in {None, "Deleting"}
+
+    @property
+    def life_s(self) -> float | None:
+        """Seconds from when it turned out good, or was brought back, until it goes by itself; None: it stays."""
+        begun = max(self.deployed_at or "", self.resumed_at or "")
+        if not self.expires_at or not begun:
+            return None
+        return (datetime.fromisoformat(self.expires_at) - datetime.fromisoformat(begun)).total_seconds()
 
     @property
     def is_rollback_target(self) -> bool:
@@ -211,6 +227,7 @@ def read(
         paused_at=tags.get(TAG_PAUSED),
         resumed_at=tags.get(TAG_RESUMED),
         expires_at=None if tags.get(TAG_EXPIRES) == NEVER else tags.get(TAG_EXPIRES),
+        expiry_told=tags.get(TAG_EXPIRY_TOLD, ""),
         taken_from=tags.get(TAG_TAKEN),
     )
 
@@ -245,6 +262,7 @@ def _one_of(group: Sequence[Release]) -> Release:
         taken_from=marked.taken_from,
         resumed_at=max((one.resumed_at for one in group if one.resumed_at), default=None),
         expires_at=marked.expires_at,
+        expiry_told=marked.expiry_told,
         others=tuple(sorted(one.config for one in group if one is not now)),
     )
 

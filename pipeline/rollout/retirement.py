@@ -1,4 +1,4 @@
-"""Taking one deployment of a service away: auto scaling where there is any, endpoint, alarms, model, configuration.
+"""Taking one deployment of a service away: auto scaling where there is any, endpoint, alarms, models, configuration.
 
 In this order, and each call may be made again: the configuration bears the tags, so what was cut short goes on where it
 ended. Refuses to decide who goes (`releases` and `expiry` do), and to wait: whoever calls comes again.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.aws.clients import Clients
     from pipeline.rollout.release_store import AccountReleases
     from pipeline.rollout.releases import Release
+    from pipeline.state_data.plan_types import Plan
 
 
 def delete_endpoint(clients: Clients, one: Release) -> str:
@@ -55,6 +56,14 @@ def delete_rest(clients: Clients, one: Release, service: str, account: AccountRe
     # The one that is looked at first goes last, so that a try that is cut short goes on where it ended.
     for config in reversed(one.configs):
         client.delete_endpoint_config(EndpointConfigName=config)
+
+
+def delete_spare_models(client: SageMakerClient, plan: Plan) -> None:
+    """Delete the models that a deployment made for types that its configuration does not name."""
+    named = inference_component.models(plan.requests.create_endpoint_config)
+    for request in plan.requests.create_models:
+        if request["ModelName"] not in named:
+            _delete_model(request["ModelName"], plan.service, client)
 
 
 def _delete_model(name: str, service: str, client: SageMakerClient) -> None:

@@ -26,6 +26,7 @@ from pipeline.limits import GB, GiB, MiB
 from pipeline.sizing.cache_types import CACHE_TYPES, F16
 from pipeline.sizing.llama_memory import TOKEN_BYTES, UBATCH, Cells
 from pipeline.sizing.serving import MemoryLine
+from pipeline.state_data.plan_types import PROMPT_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,8 +52,6 @@ BANDWIDTH_SHARE: Final = 0.75
 such GPUs."""
 COMPUTE_SHARE: Final = 0.25
 """Of f16 on tensor cores, that prompts reach: likely; logs of 7B models on T4 and L4 tell 25 to 33 %."""
-PROMPT_TOKENS: Final = 512
-"""Of the prompt whose first token is waited for."""
 
 
 @dataclass(frozen=True, slots=True)

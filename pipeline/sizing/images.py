@@ -302,6 +302,8 @@ CHOICES: Final = (AUTO, *PROFILES)
 CUDA_AMI: Final = "al2023-ami-sagemaker-inference-gpu-4-1"
 """The machine's own image for a CUDA image of ours or AWS's: driver 580 and CUDA 13.0, which that of AWS is built with
 (botocore's service model, ProductionVariantInferenceAmiVersion)."""
+_NAMED_FOR_CUDA: Final = re.compile(r"[/:._-]cuda(?![a-z])")
+NO_GPU: Final = "serverless has no GPUs, and the image that is named is for NVIDIA's"
 PUSH: Final = "sealift image push"
 """The command that puts our image of this version into the stack's repository."""
 
@@ -328,8 +330,8 @@ def platforms(profile: Profile, image_uri: str | None, instance_type: str | None
     Args:
         profile: the container.
         image_uri: the image that was named; None for the container's own.
-        instance_type: the type that was named, which an image that only the user knows is taken to be for; on GPUs
-            only where there are images of the container for those.
+        instance_type: the type that was named, which an image that only the user knows is taken to be for. An image of
+            a container that AWS has none of for GPUs is for those by its own name alone, which then has "cuda" in it.
     """
     if image_uri is None and profile.repository is not None:
         return tuple(profile.of_platforms)
@@ -339,8 +341,16 @@ def platforms(profile: Profile, image_uri: str | None, instance_type: str | None
         for platform, image in profile.of_platforms.items()
         if named.endswith(f"/{image.repository}:{image.tag}")
     )
-    assumed = platform_of(instance_type) if profile.others else image_architecture(instance_type)
+    if profile.others:
+        assumed = platform_of(instance_type)
+    else:
+        assumed = CUDA if _NAMED_FOR_CUDA.search(named) else image_architecture(instance_type)
     return (next(known, assumed),)
+
+
+def is_for_gpus(profile: Profile, image_uri: str | None) -> bool:
+    """Tell whether an image that was named wants GPUs, whatever it is to run on: it finds no driver elsewhere."""
+    return image_uri is not None and CUDA in platforms(profile, image_uri, None)
 
 
 def environment(profile: Profile, inference: Mapping[str, Any]) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 Owns the choice of an instance type, its slots, its time-outs and the size of its volume. Memory is the same sum as on
 serverless (`fit`), or that of a GPU (`gpu_fit`); how fast answers come is computed from how fast the weights are read.
-The types of one choice are of one platform: a plan's model is made once, with one image and one environment. Refuses to
-ask an account: how many instances it may have is `pipeline.planning.quotas`'s.
+The types of one choice all have GPUs or all have none, since one endpoint configuration is for machines of one image.
+Refuses to ask an account: how many instances it may have is `pipeline.planning.quotas`'s.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from pipeline.errors import ModelDoesNotFit, Problem
 from pipeline.limits import GB, GiB, MiB
 from pipeline.sizing import gpu_fit, hourly_costs, instance_types, preference
 from pipeline.sizing.gpu_fit import GpuSettings
+from pipeline.sizing.instance_types import CUDA
 from pipeline.sizing.preference import NOTHING_ASKED
 from pipeline.spelling import did_you_mean
-from pipeline.state_data.plan_types import Offer
+from pipeline.state_data.plan_types import PROMPT_TOKENS, Offer, OnGpus, PlacedPart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ def offers(needed: Fit, table: Sequence[Instance], wish: Wish = NOTHING_ASKED) -
     found = [_offer(needed, one) for one in table if holds(needed, one)]
     wish = _wish_of(needed, wish)
     first = preference.ordered(found, wish, 1)
-    alike = (one for one in found if first and one.platform == first[0].platform)
+    alike = (one for one in found if first and (one.platform == CUDA) == (first[0].platform == CUDA))
     return preference.ordered(alike, wish, MOST_OFFERS)
 
 
@@ -160,14 +161,16 @@ def choose_slots(  # noqa: PLR0917 as `choose`, and the slots
     n_parallel: int | None,
     wish: Wish = NOTHING_ASKED,
 ) -> tuple[Fit, tuple[Offer, ...]]:
-    """Return what the model needs with its slots, and the types as `choose` returns them for that.
+    """Return what the model needs with its slots, and the types as `choose` returns them, each with its own.
+
+    Unasked there are as many as suit the type to take; one to take in its place has as many, or those that it holds.
 
     Args:
         subject: the model, for a refusal.
         needed: what the model needs with one slot.
         table: the types, cheapest first.
         asked: the type that was requested; None for the cheapest one.
-        n_parallel: the slots that were requested; None for as many as suit the types.
+        n_parallel: the slots that were requested, on every type; None for as many as suit them.
         wish: by what types are ordered, and how fast they must be.
 
     Raises:
@@ -178,8 +181,12 @@ def choose_slots(  # noqa: PLR0917 as `choose`, and the slots
         slotted = needed.with_slots(n_parallel)
         return slotted, choose(subject, slotted, table, asked, wish)
     # What one slot is offered, the slots fit into: they decide no type, and so cost nothing.
-    slotted = needed.with_slots(slots(needed, choose(subject, needed, table, asked, wish), table))
-    return slotted, choose(subject, slotted, table, asked, wish)
+    names = [one.name for one in choose(subject, needed, table, asked, wish)]
+    first, *others = (next(one for one in table if one.name == name) for name in names)
+    most = slots(needed, first)
+    own = [most, *(_held(needed, one, most) for one in others)]
+    found = zip((first, *others), own, strict=True)
+    return needed.with_slots(most), tuple(_offer(needed.with_slots(number), one) for one, number in found)
 
 
 def _split(needed: Fit, table: Sequence[Instance], asked: str | None) -> Fit:
@@ -194,27 +201,24 @@ def _split(needed: Fit, table: Sequence[Instance], asked: str | None) -> Fit:
     return needed if placed is None or placed.whole else needed.with_gpu_layers(placed.layers)
 
 
-def slots(needed: Fit, offered: Sequence[Offer], table: Sequence[Instance]) -> int:
-    """Return how many requests to answer at once: as many as every offered type holds, within bounds; 1 at least.
+def slots(needed: Fit, instance: Instance) -> int:
+    """Return how many requests a type is to answer at once: as many as it holds, within bounds; 1 at least.
 
-    A plan's model is made once, with one environment, for whichever of the types the account has. A model for
-    embeddings gets one: a text of its is evaluated at once, and keeps all CPUs busy by itself.
+    A model for embeddings gets one: a text of its is evaluated at once, and keeps all CPUs busy by itself.
 
     Args:
         needed: what the model needs with one slot.
-        offered: the types; the first is the one to begin with, whose CPUs count.
-        table: the types by name.
+        instance: the type.
     """
     if needed.demand.shape.embeds:
         return 1
-    types = [one for one in table if any(one.name == offer.name for offer in offered)]
-    on_gpu = offered[0].gpu_layers is not None
-    most = MOST_SLOTS if on_gpu else min(MOST_SLOTS, SLOTS_OF_A_CPU * offered[0].vcpus)
-    return next((n for n in range(most, 1, -1) if _all_hold(needed.with_slots(n), types)), 1)
+    most = MOST_SLOTS if instance.gpu else min(MOST_SLOTS, SLOTS_OF_A_CPU * instance.vcpus)
+    return _held(needed, instance, most)
 
 
-def _all_hold(needed: Fit, types: Sequence[Instance]) -> bool:
-    return all(holds(needed, one) for one in types)
+def _held(needed: Fit, instance: Instance, most: int) -> int:
+    """Return how many slots a type holds, of so many; 1 at least."""
+    return next((n for n in range(most, 1, -1) if holds(needed.with_slots(n), instance)), 1)
 
 
 def waiting(offer: Offer, slots: int, *, tokens: int, timeout_s: int) -> int:
@@ -257,9 +261,7 @@ def describe(offer: Offer, count: int) -> str:
     """Return an offer in one line."""
     price = hourly_costs.price(offer.name, count, offer.usd_per_hour)
     first = offer.first_token_s
-    soon = (
-        "" if first is None else f", the first after {first:g} s of {gpu_fit.PROMPT_TOKENS} tokens of prompt"
-    )
+    soon = "" if first is None else f", the first after {first:g} s of {PROMPT_TOKENS} tokens of prompt"
     return f"{price} ({offer.price}); about {offer.tokens_per_s:g} tokens/s{soon}"
 
 
@@ -269,26 +271,49 @@ def _offer(needed: Fit, instance: Instance) -> Offer:
 
 
 def _on_gpus(needed: Fit, instance: Instance, placed: GpuPlacement) -> Offer:
+    laid = _laid(needed, instance, placed)
     return replace(
         _on_cpus(needed, instance),
         tokens_per_s=placed.tokens_per_s,
-        memory=_gpu_memory(needed, instance, placed),
+        memory=_gpu_memory(laid),
         speed=placed.speed,
         gpu_layers=placed.layers,
         first_token_s=placed.first_token_s,
+        on_gpus=laid,
     )
 
 
-def _gpu_memory(needed: Fit, instance: Instance, placed: GpuPlacement) -> str:
-    """Return the arithmetic of the fullest GPU, and of the host."""
-    gpu = "GPU" if instance.gpu is None else instance.gpu.name
-    parts = " + ".join(f"{line.name} {line.bytes / MiB:,.0f}" for line in placed.lines)
-    host = placed.host_bytes + _of_host(needed)
-    left = "" if placed.whole else f", {placed.of_layers - placed.layers} of them on the host"
+def _laid(needed: Fit, instance: Instance, placed: GpuPlacement) -> OnGpus:
+    """Return what lies on the fullest GPU, and on the host."""
+    left = placed.of_layers - placed.layers
+    model = f"token embedding{f', {left} layers' if left else ''}, vocabulary, CUDA's libraries"
+    return OnGpus(
+        gpu="GPU" if instance.gpu is None else instance.gpu.name,
+        count=instance.gpus,
+        layers=placed.layers,
+        of_layers=placed.of_layers,
+        parts=tuple(PlacedPart(line.name, line.bytes, line.how) for line in placed.lines),
+        usable_bytes=placed.usable_bytes,
+        host=(
+            PlacedPart("model and server", placed.host_bytes + _of_host(needed), model),
+            PlacedPart(
+                "the host's own processes", HOST_RESERVE, "assumed: AWS does not say how much they take"
+            ),
+        ),
+        host_bytes=round(instance.memory_gib * GiB),
+    )
+
+
+def _gpu_memory(laid: OnGpus) -> str:
+    """Return the arithmetic in a line."""
+    parts = " + ".join(f"{part.name} {part.bytes / MiB:,.0f}" for part in laid.parts)
+    rest = laid.of_layers - laid.layers
+    left = f", {rest} of them on the host" if rest else ""
+    host = " + ".join(_mib(part.bytes) for part in laid.host)
     return (
-        f"{placed.layers} of {placed.of_layers} layers on {instance.gpus} x {gpu}{left}; the fullest: {parts} = "
-        f"{_mib(placed.gpu_bytes)} of {_mib(placed.usable_bytes)}; host: {_mib(host)} + {_mib(HOST_RESERVE)} of "
-        f"{_mib(round(instance.memory_gib * GiB))} (computed, not measured)"
+        f"{laid.layers} of {laid.of_layers} layers on {laid.count} x {laid.gpu}{left}; the fullest: {parts} = "
+        f"{_mib(laid.used_bytes)} of {_mib(laid.usable_bytes)}; host: {host} of {_mib(laid.host_bytes)} "
+        "(computed, not measured)"
     )
 
 
@@ -312,6 +337,7 @@ def _on_cpus(needed: Fit, instance: Instance) -> Offer:
         disk=_disk(needed, instance),
         price=instance.source,
         platform=instance.platform,
+        slots=needed.demand.n_parallel,
     )
 
 
@@ -405,7 +431,7 @@ def _gpu_lack(needed: Fit, instance: Instance) -> str:
     laid = gpu_fit.lay(
         demand.shape, instance, _gpu_settings(needed), _gpu_layers(needed), demand.beside_lines
     )
-    return "" if laid is None else _gpu_memory(needed, instance, laid)
+    return "" if laid is None else _gpu_memory(_laid(needed, instance, laid))
 
 
 def _with_slots(needed: Fit) -> str:

@@ -20,6 +20,8 @@ Sources, by short name:
     offer        AWS's offer file of AmazonSageMaker (2026-09-20 to 09-27) as public repositories quote it, which a
                  second list agrees with
     one          the same file, quoted by one repository alone
+
+Of Graviton's types no two lists were found that agree: what is quoted is rounded to cents, or of other regions.
 """
 
 from __future__ import annotations
@@ -53,6 +55,16 @@ GPUS: Final[Mapping[str, GpuRow]] = {
     "L40S": GpuRow(48, 44.39, 864, 362),
     "RTX PRO 6000": GpuRow(96, 88.7, 1597, 503),
 }
+
+
+COMPUTE_CAPABILITIES: Final[Mapping[str, str]] = {
+    "T4": "7.5",
+    "A10G": "8.6",
+    "L4": "8.9",
+    "L40S": "8.9",
+    "RTX PRO 6000": "12.0",
+}
+"""What its code must be compiled for (https://developer.nvidia.com/cuda-gpus); `inference/Dockerfile.cuda` has them."""
 
 
 class CpuFamilyRow(NamedTuple):

@@ -90,7 +90,9 @@ _ITEMS: Final = (
         {},
         "2026-11-30",
         "https://aws.amazon.com/sagemaker/pricing/, Provisioned Concurrency Usage (USE1-ProvisionedConcurrency:"
-        "Usage-3GB and so on): charged by memory, time and concurrency, as AWS's guide says; no figure was found",
+        "Usage-3GB and so on): charged by memory, time and concurrency, as AWS's guide says. One list alone quotes it, "
+        "0.00001 USD a second for 2 GB, and 0.0000233 for 2 GB that answer (a test of infracost, 2026-02, us-east-1), "
+        "so that no price is entered",
         "not found",
     ),
     PricedItem(

@@ -8,10 +8,18 @@ tag, and sees no cost before that (https://docs.aws.amazon.com/awsaccountbilling
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore.exceptions import ClientError
+
+from pipeline.aws import service_errors
+from pipeline.errors import SealiftError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pipeline.aws.clients import BudgetsClient
 
 PARAMETER: Final = "BudgetUsdPerMonth"
 RESOURCE: Final = "Budget"
@@ -80,3 +88,82 @@ def words(usd: float) -> str:
         f"${usd:g} a month for all of SageMaker in this account: the topic is told when the forecast is above "
         f"{FORECAST_PERCENT} % of it, and when {ACTUAL_PERCENT} % is spent"
     )
+
+
+# ----------------------------------------------------------------------- how it stands
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStatus:
+    """A stack's budget as AWS tells of it, hours late."""
+
+    usd_per_month: float
+    """The amount that the stack's parameters say."""
+    spent_usd: float | None = None
+    """In this month so far; None where AWS does not tell."""
+    forecast_usd: float | None = None
+    """Of the whole month; None where AWS does not tell, as in the first weeks."""
+    alarms: tuple[str, ...] = ()
+    """What the topic was told, in words."""
+    unseen: str = ""
+    """Why nothing is known of it."""
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        limit = f"${self.usd_per_month:g} a month for all of SageMaker"
+        if self.unseen:
+            return f"{limit}; {self.unseen}"
+        forecast = "no forecast yet" if self.forecast_usd is None else f"${self.forecast_usd:,.2f} forecast"
+        spent = "not known what is spent" if self.spent_usd is None else f"${self.spent_usd:,.2f} spent"
+        alarms = f"ALARM: {'; '.join(self.alarms)}" if self.alarms else "no alarm"
+        return f"{limit}: {spent}, {forecast} (AWS tells it hours late); {alarms}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {**asdict(self), "alarms": list(self.alarms), "unseen": self.unseen or None}
+
+
+def read(client: BudgetsClient, found: Mapping[str, Any]) -> BudgetStatus | None:
+    """Return how a stack's budget stands; None where it has none.
+
+    Args:
+        client: of AWS Budgets.
+        found: the stack, as DescribeStacks has it.
+    """
+    usd = amount({one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())})
+    if not usd:
+        return None
+    _, _, _, region, account, *_ = str(found["StackId"]).split(":")
+    named = {"AccountId": account, "BudgetName": f"{found['StackName']}-{region}"}
+    try:
+        with service_errors.translated():
+            there = _ask(client, **named)
+    except SealiftError as error:
+        return BudgetStatus(usd, unseen=f"it could not be looked at: {error}")
+    if there is None:
+        return BudgetStatus(usd, unseen="AWS has none of that name: `sealift deploy` makes it")
+    spend, notifications = there
+    alarms = tuple(_alarms(notifications))
+    return BudgetStatus(usd, _usd(spend.get("ActualSpend")), _usd(spend.get("ForecastedSpend")), alarms)
+
+
+def _ask(client: BudgetsClient, **named: str) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]] | None:
+    """Return what is spent of a budget, and its notifications; None where there is no such budget."""
+    try:
+        spend = client.describe_budget(**named)["Budget"].get("CalculatedSpend", {})
+        return spend, client.describe_notifications_for_budget(**named).get("Notifications", [])
+    except ClientError as error:
+        if service_errors.is_no_such_budget(error):
+            return None
+        raise
+
+
+def _usd(spend: Mapping[str, Any] | None) -> float | None:
+    return float(spend["Amount"]) if spend else None
+
+
+def _alarms(notifications: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for one in notifications:
+        if one.get("NotificationState") == "ALARM":
+            what = "forecast" if one["NotificationType"] == "FORECASTED" else "spent"
+            yield f"more than {one['Threshold']:g} % of it is {what}"

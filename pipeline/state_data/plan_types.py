@@ -6,7 +6,7 @@ Owns the shapes alone, so that a state that reads a plan ships none of what make
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pipeline.json_codec import unsaid
 from pipeline.quota_usage import Lowered
@@ -19,6 +19,7 @@ class Names:
     """The SageMaker resources of one deployment; they share one name until a quota or an update in place parts them."""
 
     model: str
+    """The deployment's; where instance types need models of their own, the name of those begins with it."""
     endpoint_config: str
     endpoint: str
 
@@ -33,6 +34,14 @@ class Requests:
     update_endpoint: dict[str, Any]
     create_inference_component: dict[str, Any] | None = None
     """None: the configuration names the model, and the endpoint hosts no component."""
+    other_models: tuple[dict[str, Any], ...] = ()
+    """ModelName and PrimaryContainer of the models that further instance types need, which are as `create_model` in
+    all else; none in plans of releases whose types had one model together."""
+
+    @property
+    def create_models(self) -> tuple[dict[str, Any], ...]:
+        """The parameters of every CreateModel, the first type's first."""
+        return (self.create_model, *({**self.create_model, **one} for one in self.other_models))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,43 @@ class AskedInstances:
         return self.pool or (self.type,)
 
 
+PROMPT_TOKENS: Final = 512
+"""Of the prompt whose first token a plan computes the time to."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPart:
+    """A part of what lies in a memory."""
+
+    name: str
+    bytes: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class OnGpus:
+    """Where a model lies on an instance with GPUs: computed, not measured."""
+
+    gpu: str
+    count: int
+    """Of the instance."""
+    layers: int
+    """On GPUs, the output counted as one."""
+    of_layers: int
+    parts: tuple[PlacedPart, ...]
+    """Of the fullest GPU."""
+    usable_bytes: int
+    """Of each GPU: what a driver leaves of its memory."""
+    host: tuple[PlacedPart, ...]
+    host_bytes: int
+    """All of the host's memory."""
+
+    @property
+    def used_bytes(self) -> int:
+        """What the fullest GPU holds."""
+        return sum(part.bytes for part in self.parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """One instance type that holds a model."""
@@ -93,7 +139,13 @@ class Offer:
     gpu_layers: int | None = unsaid(None)
     """That lie on GPUs, the output counted as one; None where there are none."""
     first_token_s: float | None = unsaid(None)
-    """Expected after a prompt of 512 tokens; None where that is not known."""
+    """Expected after a prompt of `PROMPT_TOKENS`; None where that is not known."""
+    on_gpus: OnGpus | None = unsaid(None)
+    """None of a type without GPUs, and in plans of releases that told it in words alone."""
+    slots: int | None = unsaid(None)
+    """Requests that it answers at once; None in plans of releases that had as many on every type."""
+    model: str | None = unsaid(None)
+    """The name of the model that it runs; None where one model is for every type, the deployment's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +171,7 @@ class OnInstances:
     auto_scaling: Scaling | None = None
     """None: as many instances as there are, until the next deployment; so it was before there was any scaling."""
     slots: int = 1
-    """Requests that one instance answers at once; one in plans of releases that knew of no slots."""
+    """Requests that one instance of the type answers at once; one in plans of releases that knew of no slots."""
     detailed_observability: bool | None = None
     """Of the configuration's MetricsConfig; None where it says nothing, and AWS's own default holds."""
     ami_version: str | None = unsaid(None)

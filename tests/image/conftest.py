@@ -1,4 +1,4 @@
-"""Our image, built for real: on a base of Debian's packages, in Debian's registry, read by others' tools, run by runc.
+"""Our image, built for real: on a base of Debian's packages, in Debian's registry, read and run by others' tools.
 
 Everything here needs Linux, root and what `make image-test` installs; elsewhere all of it is skipped and says why.
 """
@@ -32,8 +32,8 @@ def able() -> None:
     """Skip everything where no image can be built and run."""
     if why := tools.obstacle():
         pytest.skip(why)
-    if find_runtime().runtime is None:
-        pytest.skip(find_runtime().reason)
+    if (found := find_runtime(tools.runtimes())).runtime is None:
+        pytest.skip(found.reason)
     if package_files.llama_server() is None:
         pytest.skip("no llama-server to put into the image: `make llama-server` builds it")
 

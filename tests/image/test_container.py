@@ -1,4 +1,4 @@
-"""The image as the platform runs it: by runc, as nobody, with a root that nothing can write, and little memory.
+"""The image as the platform runs it: as nobody, with a root that nothing can write, and little memory.
 
 Run is what skopeo pulled, by the code with which the local cloud hosts endpoints.
 """

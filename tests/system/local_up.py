@@ -18,7 +18,7 @@ import psutil
 
 from local_cloud.cloud import CREDENTIALS, REGION
 from pipeline.aws.clients import Clients
-from tests import our_image, pushed
+from tests import our_image, pushed, ways
 
 PATIENCE_S = 150.0
 REPOSITORY = "sealift"
@@ -72,16 +72,12 @@ class Up:
 
 
 @contextlib.contextmanager
-def running(layers: Path) -> Iterator[Up]:
-    """Yield a local cloud that runs true containers, with our image in its registry; skip the test where none can.
-
-    Args:
-        layers: a folder for the image's.
-    """
-    image = our_image.built(layers)
+def running() -> Iterator[Up]:
+    """Yield a local cloud that runs true containers, with our image in its registry; skip the test where none can."""
+    image = our_image.built()
     command = [sys.executable, "-u", "-m", "sealift", "local", "up", "--port", "0", "--time-scale", "0.02"]
     # The variable, since the tests of the command line have the option.
-    environment = {**os.environ, "SEALIFT_LOCAL_CONTAINERS": "runc"}
+    environment = {**os.environ, "SEALIFT_LOCAL_CONTAINERS": ways.RUNTIME}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     try:

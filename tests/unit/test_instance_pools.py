@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from local_cloud.hosting.control_plane.requests import service
-from pipeline import instance_pools
+from pipeline import instance_pools, naming
 
 POOL: dict[str, Any] = {
     "VariantName": "AllTraffic",
@@ -24,6 +25,37 @@ def test_one_type_is_no_pool() -> None:
         {"InstanceType": "ml.g5.xlarge", "Priority": 2},
     ]
     assert POOL["VariantInstanceProvisionTimeoutInSeconds"] == 600
+
+
+def test_a_type_may_have_a_model_of_its_own() -> None:
+    """In the place of the variant's; AWS has it for a type of a pool alone, and a model that two types share is one."""
+    own = {"ml.g5.xlarge": "other", "ml.g6e.xlarge": "other"}
+    variant = {"ModelName": "m", **instance_pools.members(["ml.g6.xlarge", *own], 600, own)}
+
+    assert variant["InstancePools"] == [
+        {"InstanceType": "ml.g6.xlarge", "Priority": 1},
+        {"InstanceType": "ml.g5.xlarge", "Priority": 2, "ModelNameOverride": "other"},
+        {"InstanceType": "ml.g6e.xlarge", "Priority": 3, "ModelNameOverride": "other"},
+    ]
+    assert instance_pools.own_models(variant) == own
+    assert instance_pools.models([variant]) == ("m", "other")
+    assert instance_pools.models([{"ModelName": "m", "ServerlessConfig": {}}, {"ModelName": "n"}]) == (
+        "m",
+        "n",
+    )
+    assert instance_pools.members(["ml.g6.xlarge"], 600, own) == {"InstanceType": "ml.g6.xlarge"}
+
+
+def test_a_models_name_is_what_the_service_model_takes() -> None:
+    """As long as a service's may be, and in its letters."""
+    shape = service().shape_for("InstancePool").members["ModelNameOverride"]
+    name = naming.model_name(naming.resource_name("s" * 40, "0" * 12), {"Image": "i"})
+
+    assert len(name) <= shape.metadata["max"]
+    assert re.fullmatch(shape.metadata["pattern"], name)
+    assert naming.model_name("a", {"Image": "i"}) == naming.model_name("a", {"Image": "i"})
+    assert naming.model_name("a", {"Image": "i"}) != naming.model_name("a", {"Image": "j"})
+    assert naming.may_be_ours(name)
 
 
 def test_the_bounds_are_the_service_models() -> None:

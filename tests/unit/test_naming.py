@@ -174,6 +174,12 @@ def test_other_instances_have_a_name_of_their_own() -> None:
 def test_what_may_be_ours_is_told_by_its_name(name: str, *, ours: bool) -> None:
     """All forms that Sealift gives, and no others' tags are read."""
     assert naming.may_be_ours(name) is ours
+    assert naming.service_within(name) == ("harbour" if ours else "")
+
+
+def test_a_service_may_look_like_a_deployment() -> None:
+    """The last identity is the deployment's."""
+    assert naming.service_within("harbour-0123456789ab-ba9876543210-2048-5") == "harbour-0123456789ab"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from local_cloud.hosting.containers.runc_container import RuncLauncher
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from local_cloud.hosting.platform.resources import Capacity, Deployment
 from local_cloud.hosting.platform.settings import HostingSettings
+from tools.image_test import tools
 
 if TYPE_CHECKING:
     from local_cloud.hosting.containers.container import Container
@@ -53,7 +54,7 @@ class Host:
         archive: Path | None,
         environment: dict[str, str] | None = None,
     ) -> None:
-        findings = find_runtime()
+        findings = find_runtime(tools.runtimes())
         if findings.runtime is None:
             raise Unusable(findings.reason)
         self.image = image
@@ -120,7 +121,7 @@ class Host:
         return container.condition()
 
     def leftovers(self) -> list[str]:
-        """Return what is left of the containers: folders, notes of runc, mounts, control groups, processes."""
+        """Return what is left of the containers: folders, notes of the runtime, mounts, control groups, processes."""
         found = [f"folder {path.name}" for path in self.folder.iterdir() if path.name not in SHARED]
         state = self.folder / "state"
         found += [f"container {path.name}" for path in state.iterdir()] if state.is_dir() else []

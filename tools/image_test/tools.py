@@ -14,11 +14,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from local_cloud.hosting.containers import oci_runtime
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PACKAGES: Final = ("runc", "umoci", "skopeo", "docker-registry", "debootstrap")
-"""Each has a program of its own name."""
+PACKAGES: Final = ("umoci", "skopeo", "docker-registry", "debootstrap")
+"""Each has a program of its own name, as the runtimes have; of those one suffices."""
+
+RUNTIME_VARIABLE: Final = "OCI_RUNTIME"
+"""Names the one runtime that tests run containers by."""
 
 SERVICES: Final = frozenset({"docker-registry"})
 """Of those, what Debian would start as a service once it is installed: only its program is taken, into `PROGRAMS`."""
@@ -50,9 +55,23 @@ def find(program: str) -> Path:
     return Path(found)
 
 
-def missing(which: Callable[[str], str | None], keyring: Path = KEYRING) -> list[str]:
-    """Return the packages that are not installed, in the order of the list."""
-    absent = [package for package in PACKAGES if which(package) is None]
+def runtimes(named: str | None = os.environ.get(RUNTIME_VARIABLE)) -> tuple[str, ...]:
+    """Return the runtimes that tests may take, in the order of preference: one that is named, or any that is known."""
+    return (named,) if named else oci_runtime.PROGRAMS
+
+
+def runtime() -> str:
+    """Return the runtime that tests take: the first that is installed, or the one to install."""
+    return next((one for one in runtimes() if _which(one)), runtimes()[0])
+
+
+def missing(
+    which: Callable[[str], str | None], keyring: Path = KEYRING, among: tuple[str, ...] | None = None
+) -> list[str]:
+    """Return the packages that are not installed, in the order of the list; a runtime only where none is."""
+    among = among or runtimes()
+    absent = [] if any(map(which, among)) else [among[0]]
+    absent += [package for package in PACKAGES if which(package) is None]
     return absent if keyring.exists() else [*absent, "debian-archive-keyring"]
 
 
@@ -68,7 +87,7 @@ def obstacle() -> str | None:
 
 
 def _refused() -> str | None:
-    # What runc does first, and debootstrap: a machine that is a container itself often may do neither.
+    # What a runtime does first, and debootstrap: a machine that is a container itself often may do neither.
     kinds = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--mount-proc"]
     said = subprocess.run([find("unshare"), *kinds, "true"], capture_output=True, text=True, check=False)
     if said.returncode:

@@ -115,7 +115,8 @@ def _chosen(recordings: dict[str, Sequence[Step]], arguments: argparse.Namespace
     whole, thinned = (
         {one.name for one in SCENARIOS.values() if getattr(one, how)} for how in ("whole", "thinned")
     )
-    single = cases.matrix(recordings, whole, thinned)
+    acted = {one.name for one in SCENARIOS.values() if one.act}
+    single = cases.matrix(recordings, whole, thinned, acted)
     if arguments.sample:
         return cases.sample(single, arguments.seed)
     pairs = cases.pairs(single, arguments.pairs, arguments.seed)

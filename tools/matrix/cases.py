@@ -164,7 +164,10 @@ def steps(calls: Iterable[tuple[str, str, str]]) -> list[Step]:
 
 
 def matrix(
-    recordings: dict[str, Sequence[Step]], whole: Iterable[str], thinned: Iterable[str] = ()
+    recordings: dict[str, Sequence[Step]],
+    whole: Iterable[str],
+    thinned: Iterable[str] = (),
+    acted: Iterable[str] = (),
 ) -> list[Case]:
     """Return every case.
 
@@ -172,18 +175,26 @@ def matrix(
         recordings: the steps of each scenario, in the order of the scenarios.
         whole: the scenarios in which each step is tried; in the others only what no earlier one had.
         thinned: those in which each step is tried with one kind of fault, the kinds taking turns.
+        acted: those in which each step that changes something is tried, and the others as where it is thinned.
     """
     covered: set[Step] = set()
     found = []
     for scenario, everything in recordings.items():
-        recorded = [step for step in everything if step.nth < (1 if step.reads else MOST)]
-        if scenario in thinned:
+        once = () if scenario in acted else READS
+        recorded = [
+            step for step in everything if step.nth < (1 if step.operation.startswith(once) else MOST)
+        ]
+        if scenario in thinned or scenario in acted:
+            wanted = [step for step in recorded if scenario in acted and not step.reads]
             turns = cycle(KINDS)
-            kinds = (next(kind for kind in turns if _differs(step, kind)) for step in recorded)
-            found.extend(Case(scenario, (fault,)) for fault in zip(recorded, kinds, strict=True))
-            continue
-        wanted = [step for step in recorded if scenario in whole or step not in covered]
-        covered.update(recorded)
+            found.extend(
+                Case(scenario, ((step, next(kind for kind in turns if _differs(step, kind))),))
+                for step in recorded
+                if step not in wanted
+            )
+        else:
+            wanted = [step for step in recorded if scenario in whole or step not in covered]
+            covered.update(recorded)
         found.extend(
             Case(scenario, ((step, kind),)) for step in wanted for kind in KINDS if _differs(step, kind)
         )

@@ -59,6 +59,10 @@ class Snapshot:
     """By name."""
     components: frozenset[str] = frozenset()
     """The inference components, and the scalable targets of any."""
+    scaled: Mapping[str, str] = field(default_factory=dict)
+    """How the instances of each endpoint scale, as a tag keeps it; read for an act alone."""
+    records: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The tags of each configuration; read for an act alone."""
 
     @property
     def names(self) -> frozenset[str]:

@@ -29,6 +29,13 @@ waits take next to no time. After each run these must hold:
 | tidy | what was made is in use or gone; what could not be deleted is named in the notification |
 | earlier | the earlier deployment is untouched unless a good one replaced it |
 | repeated | the same upload without the fault ends well: tried after all that failed and a fourth of the rest |
+
+In the scenarios `pause`, `resume` and `expiry` that is done to a service which is deployed on an instance and scales,
+by the command (a fault that kills a task interrupts it, as Ctrl-C does) or by the schedule. Each call that changes
+something meets every kind of fault, and each that only reads meets one. Then the rules hold like this: consumers are
+as before; the parameter too, and after an end it names nothing that is gone; what brings a paused service back is
+there; what was begun and runs is named with the command that goes on; and the same again without the fault ends well,
+after which a paused service is brought back as it was.
 """
 
 

@@ -6,15 +6,19 @@ judge: that is `invariants`.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
 import os
+import signal
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,24 +34,27 @@ from local_cloud.gateway import WORKFLOW
 from local_cloud.hosting import HostingSettings
 from local_cloud.hosting.containers.container import ContainerAnswer, ContainerCall
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
-from pipeline import __version__, naming
+from pipeline import __version__, cli, naming
+from pipeline.aws import resource_tags
 from pipeline.image import base, stored_images
 from pipeline.image.ecr import EcrRepository
 from pipeline.image.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, Manifest, digest_of
 from pipeline.image.transport import Http, Patience
 from pipeline.naming import deployment_of, image_tag
-from pipeline.operations import execution_history
-from pipeline.planning import alarms
-from pipeline.rollout import metric_filters_api
+from pipeline.operations import execution_history, pausing, teardown
+from pipeline.planning import alarms, kept_scaling
+from pipeline.rollout import autoscaling_api, metric_filters_api, releases
 from pipeline.sizing import images, instance_types
 from pipeline.stack import bundles
-from tools.matrix import cases, invariants
+from tools.matrix import acts, cases, invariants
+from tools.matrix.acts import Act, Subject
 from tools.matrix.invariants import Broken, Endpoint, Outcome, Parameter, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from local_cloud.hosting.platform.resources import Deployment
+    from pipeline.planning.kept_scaling import KeptScaling
     from tools.matrix.cases import Case, Step
 
 TOP = Path(__file__).resolve().parents[2]
@@ -63,6 +70,15 @@ BEFORE = {"OWNER": "example"}
 ALIAS = "live"
 ALARM = "consumers-own"
 TRIGGER = "StartDeployment"
+SWEEPER, EXPIRY = "Sweep", "ExpirySchedule"
+COMMAND = "sealift"
+"""What the program is called whose calls are those of a command."""
+LOOK_S = 0.01
+"""Between two looks of a command that waits."""
+LOOKS = 4
+"""Of the schedule, which are enough for what has expired."""
+LONG_AGO = "2026-01-01T00:00:00Z"
+"""Stands for an end where there is none any more."""
 KEY = "arn:aws:kms:us-east-1:123456789012:key/0123abcd-01ab-23cd-45ef-0123456789ab"
 ATTEMPTS = 3
 """Of an asynchronous invocation: EventBridge hands the event over, Lambda tries it twice more."""
@@ -134,6 +150,8 @@ class Scenario:
     """Whether SageMaker has no capacity of the pool's first type, and the account no quota of its second."""
     no_capacity: bool = False
     """Whether, instead of a wrong answer, there is no capacity of any type; needs `wrong`."""
+    act: Act | None = None
+    """What is done to the service of the earlier deployment, in the place of another deployment."""
 
 
 POOL = [
@@ -151,6 +169,9 @@ POOL = [
 TO_NONE = {"hosting": "instance", "scale_to_zero": True}
 IMAGED = {"container": "custom", "artifact": "image"}
 """Settings by which the model comes in a layer of the endpoint's image."""
+
+SCALED = {"hosting": "instance", "auto_scaling": {"max": 3, "invocations_per_instance": 20}}
+"""Settings by which an endpoint costs money, and its instances are scaled."""
 
 SCENARIOS = {
     scenario.name: scenario
@@ -205,6 +226,9 @@ SCENARIOS = {
         Scenario("takes what is free", earlier=False, thinned=True, occupied=8),
         Scenario("full account", thinned=True, occupied=7),
         Scenario("full account, wrong answer", thinned=True, wrong=True, occupied=7),
+        Scenario("pause", SCALED, act=Act.PAUSE),
+        Scenario("resume", SCALED, act=Act.RESUME),
+        Scenario("expiry", {**SCALED, "expires_after_h": 2}, act=Act.EXPIRY),
     )
 }
 
@@ -240,6 +264,12 @@ class _Earlier:
     variables: dict[str, str]
     alias_version: str
     parameters: dict[str, Parameter]
+    scaling: KeptScaling | None
+
+    @property
+    def endpoint(self) -> str:
+        """Its endpoint's name."""
+        return str(self.requests["CreateEndpoint"]["EndpointName"])
 
     @property
     def url(self) -> str:
@@ -273,6 +303,7 @@ class _Earlier:
             client.get_function_configuration(FunctionName=CONSUMER)["Environment"]["Variables"],
             client.get_alias(FunctionName=CONSUMER, Name=ALIAS)["FunctionVersion"],
             parameters,
+            autoscaling_api.read(cloud.clients.autoscaling, requests["create_endpoint"]["EndpointName"]),
         )
 
     def put_back(self, cloud: LocalCloud) -> None:
@@ -285,6 +316,8 @@ class _Earlier:
         for name, one in self.parameters.items():
             tags: Any = [{"Key": key, "Value": value} for key, value in one.tags]
             cloud.clients.ssm.put_parameter(Name=name, Value=one.endpoint, Type="String", Tags=tags)
+        if self.scaling is not None:
+            autoscaling_api.restore(cloud.clients.autoscaling, self.endpoint, self.scaling)
 
 
 class Stub:
@@ -358,6 +391,8 @@ class World:
             stop_grace_s=0,
         )
         self.cloud = LocalCloud(CloudSettings(time_scale=time_scale, hosting=hosting, launch=self._launch))
+        for waits in (pausing, teardown):
+            waits.LOOK_S = LOOK_S  # type: ignore[misc]
         self._versions: dict[str, list[str]] = {}
         """Of each scenario's key, oldest first: the earlier deployment's, and what is deployed."""
         self._event_count = 0
@@ -381,9 +416,14 @@ class World:
         before = self._start_from(scenario)
         outcome, calls = self._observed(scenario, [])
         wanted = "FAILED" if scenario.wrong else "SUCCEEDED"
-        found = invariants.broken(
-            before, outcome, self.snapshot(scenario), lasting=False, trigger_failed=False
-        )
+        after = self.snapshot(scenario)
+        if scenario.act:
+            subject = self._subject(scenario)
+            found = acts.broken(scenario.act, subject, before, outcome, after, killed=False)
+            if scenario.act is Act.EXPIRY:
+                found += acts.untold(subject, outcome)
+        else:
+            found = invariants.broken(before, outcome, after, lasting=False, trigger_failed=False)
         if outcome.status != wanted or found:
             raise RuntimeError(f"{scenario.name} without a fault: {outcome}, wanted {wanted}; {found}")
         return cases.steps(calls)
@@ -397,6 +437,9 @@ class World:
         outcome, _ = self._observed(scenario, faults)
         struck = sum(self.cloud.faults.struck(fault) for fault in faults)
         self.cloud.faults.replace([])
+        if scenario.act:
+            found = self._judged(scenario, scenario.act, case, before, outcome)
+            return Result(case, outcome, tuple(found), struck, time.monotonic() - begun)
         found = invariants.broken(
             before,
             outcome,
@@ -416,7 +459,10 @@ class World:
     ) -> tuple[Outcome, list[tuple[str, str, str]]]:
         self.cloud.recorded.clear()
         self.cloud.faults.replace([*faults, *self._refused(scenario)])
-        outcome = self._deploy(scenario, self._versions[scenario.name][1], wrong=scenario.wrong)
+        if scenario.act:
+            outcome = self._done(scenario, scenario.act)
+        else:
+            outcome = self._deploy(scenario, self._versions[scenario.name][1], wrong=scenario.wrong)
         calls = [
             (self._tasks[one.caller], one.call.service, one.call.operation)
             for one in tuple(self.cloud.recorded)
@@ -439,7 +485,82 @@ class World:
                 known.put_back(self.cloud)
         if scenario.occupied:
             self._occupy(scenario.occupied)
+        if scenario.act is Act.RESUME:
+            paused = self._commanded(scenario, Act.PAUSE)
+            if not paused.good:
+                raise RuntimeError(f"{scenario.name} could not be paused before: {paused}")
         return self.snapshot(scenario)
+
+    # ------------------------------------------------------------ what is done to a service
+
+    def _subject(self, scenario: Scenario) -> Subject:
+        earlier = self._earlier[scenario.name]
+        scaling = earlier.scaling.tag if earlier.scaling else kept_scaling.NONE
+        return Subject(_service(scenario), earlier.endpoint, scaling)
+
+    def _judged(
+        self, scenario: Scenario, act: Act, case: Case, before: Snapshot, outcome: Outcome
+    ) -> list[Broken]:
+        """Return what did not hold after an act with faults, and after the same act once more without."""
+        subject, after = self._subject(scenario), self.snapshot(scenario)
+        killed = any("killed" in kind or kind == "timed out" for _, kind in case.faults)
+        found = acts.broken(act, subject, before, outcome, after, killed=killed)
+        again = self._done(scenario, act)
+        there = self.snapshot(scenario)
+        if not again.good:
+            found.append(Broken("repeated", f"{again.status}: {again.cause[-600:]}"))
+        found += [Broken("repeated", seen) for seen in acts.unfinished(act, subject, there)]
+        if act is Act.PAUSE:
+            back = self._commanded(scenario, Act.RESUME)
+            seen = list(acts.unfinished(Act.RESUME, subject, self.snapshot(scenario)))
+            found += [Broken("repeated", f"resumed: {one}; {back.cause[-600:]}") for one in seen]
+        return found
+
+    def _done(self, scenario: Scenario, act: Act) -> Outcome:
+        return self._looked() if act is Act.EXPIRY else self._commanded(scenario, act)
+
+    def _commanded(self, scenario: Scenario, act: Act) -> Outcome:
+        """Run a command on the cloud, as a person does; its cause is all that it wrote."""
+        written = io.StringIO()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.environ["AWS_ENDPOINT_URL"] = self.cloud.url
+        try:
+            with contextlib.redirect_stdout(written), contextlib.redirect_stderr(written):
+                status = cli.main([act.value, _service(scenario), "--yes"])
+        finally:
+            del os.environ["AWS_ENDPOINT_URL"]
+        words = {cli.OK: "SUCCEEDED", cli.FAILED: "FAILED", cli.INTERRUPTED: acts.INTERRUPTED}
+        return Outcome(words.get(status, f"exit status {status}"), cause=written.getvalue())
+
+    def _looked(self) -> Outcome:
+        """Let the schedule look, once shortly before the service's time is over, then until nothing is left."""
+        ends = (one.get(releases.TAG_EXPIRES) for one in self._records().values())
+        end = datetime.fromisoformat(next((at for at in ends if at), LONG_AGO))
+        self._published().clear()
+        told = [self._look(end - timedelta(minutes=30))]
+        told += [self._look(end + timedelta(minutes=15 * n)) for n in range(LOOKS)]
+        last = json.loads(told[-1])
+        left = last.get("errorType") or last["expired"] or last["unseen"]
+        return Outcome(
+            "FAILED" if left else "SUCCEEDED", cause="\n".join(told), notified="\n".join(self._published())
+        )
+
+    def _look(self, now: datetime) -> str:
+        """Let the schedule look as EventBridge does, which tries a look again that failed; return what came of it."""
+        self._settle()
+        (target,) = self.cloud.clients.events.list_targets_by_rule(Rule=self.cloud.physical_id(EXPIRY))[
+            "Targets"
+        ]
+        template = target["InputTransformer"]["InputTemplate"]
+        event = template.replace("<now>", json.dumps(now.isoformat())).encode()
+        told = ""
+        for _ in range(ATTEMPTS):
+            answer = self.cloud.clients.lambda_.invoke(FunctionName=target["Arn"], Payload=event)
+            told = answer["Payload"].read().decode()
+            if "FunctionError" not in answer:
+                break
+        self._settle()
+        return told
 
     def _occupy(self, max_concurrency: int) -> None:
         """Let somebody else have an endpoint of so many concurrent invocations; it is none of the stack's."""
@@ -586,7 +707,9 @@ class World:
             frozenset(self._measured()),
             frozenset(self._images()),
             self._parameters(),
-            frozenset(one["InferenceComponentName"] for one in self._components()) | self._scaled(),
+            frozenset(one["InferenceComponentName"] for one in self._components()) | self._scaled_copies(),
+            self._scaled() if scenario.act else {},
+            self._records() if scenario.act else {},
         )
 
     def _components(self) -> list[dict[str, Any]]:
@@ -594,11 +717,28 @@ class World:
         found: list[dict[str, Any]] = listed["InferenceComponents"]
         return found
 
-    def _scaled(self) -> frozenset[str]:
+    def _scaled_copies(self) -> frozenset[str]:
         """Return the components that have a scalable target: one that outlives its component is left behind too."""
         backend = applicationautoscaling_backends[self.cloud.account_id][self.cloud.region]
         found = backend.describe_scalable_targets("sagemaker", None, scaling.DIMENSION)
         return frozenset(one.resource_id.rpartition("/")[2] for one in found)
+
+    def _scaled(self) -> dict[str, str]:
+        """Return how the instances of each endpoint scale, as a tag keeps it."""
+        client: Any = self.cloud.clients.autoscaling
+        found = client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+        names = [str(one["ResourceId"]).split("/")[1] for one in found]
+        kept = {name: autoscaling_api.read(client, name) for name in names}
+        return {name: one.tag for name, one in kept.items() if one is not None}
+
+    def _records(self) -> dict[str, dict[str, str]]:
+        """Return the tags of each configuration."""
+        client = self.cloud.clients.sagemaker
+        rows = client.list_endpoint_configs(MaxResults=100)["EndpointConfigs"]
+        return {
+            one["EndpointConfigName"]: dict(resource_tags.read(client, one["EndpointConfigArn"]))
+            for one in rows
+        }
 
     def _parameters(self) -> dict[str, Parameter]:
         """Return the parameters of all services, with their tags; from moto itself, which answers sooner."""
@@ -660,7 +800,11 @@ class World:
     def _prepare(self) -> None:
         cloud = self.cloud
         tasks = _tasks()
-        self._functions = {task: cloud.physical_id(task) for task in tasks} | {WORKFLOW: WORKFLOW}
+        self._functions = {task: cloud.physical_id(task) for task in tasks} | {
+            WORKFLOW: WORKFLOW,
+            COMMAND: COMMAND,
+        }
+        cloud.know(FAKES["AWS_ACCESS_KEY_ID"], COMMAND, _interrupt)
         self._tasks = {name: task for task, name in self._functions.items()}
         client = cloud.clients.lambda_
         client.update_function_code(
@@ -718,15 +862,20 @@ class World:
         tag = image_tag(__version__, "x86_64")
         to.put_manifest(Manifest(descriptor, ()).render(), DOCKER_MANIFEST, tag)
 
+    def _delete_components(self) -> None:
+        applicationautoscaling_backends[self.cloud.account_id][self.cloud.region].targets.clear()
+        for row in self._components():
+            self.cloud.hosting.handle(
+                "DeleteInferenceComponent", {"InferenceComponentName": row["InferenceComponentName"]}
+            )
+        while self._components():
+            time.sleep(0.002)
+
     def _reset(self) -> None:
         """Take everything away but the archives of earlier deployments, and put the consumer back."""
         ask = self.cloud.hosting.handle
         self._settle()
-        applicationautoscaling_backends[self.cloud.account_id][self.cloud.region].targets.clear()
-        for row in self._components():
-            ask("DeleteInferenceComponent", {"InferenceComponentName": row["InferenceComponentName"]})
-        while self._components():
-            time.sleep(0.002)
+        self._delete_components()
         for row in ask("ListEndpoints", {"MaxResults": 100})["Endpoints"]:
             ask("DeleteEndpoint", {"EndpointName": row["EndpointName"]})
         for row in ask("ListEndpointConfigs", {"MaxResults": 100})["EndpointConfigs"]:
@@ -736,6 +885,8 @@ class World:
         while ask("ListEndpoints", {"MaxResults": 100})["Endpoints"]:
             time.sleep(0.002)
         self._delete_alarms()
+        for endpoint in self._scaled():
+            autoscaling_api.deregister(self.cloud.clients.autoscaling, endpoint)
         for name in self._parameters():
             self._ssm().delete_parameter(name)
         for endpoint in self._measured():
@@ -814,6 +965,11 @@ def _tasks() -> list[str]:
 
     stems = sorted(path.stem for path in package_files.tasks().glob("*.py") if not path.stem.startswith("_"))
     return ["".join(part.capitalize() for part in stem.split("_")) for stem in stems]
+
+
+def _interrupt() -> None:
+    """Do to this process's command what Ctrl-C does."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def _service(scenario: Scenario) -> str:

@@ -1,6 +1,7 @@
 """Build llama.cpp's own server, for the local cloud and for images.
 
     python tools/runtime/server.py      .build/llama-server: the launcher `llama-server`, a program for each CPU variant
+    python tools/runtime/server.py --source     .build/llama-source: what it is made from, for inference/Dockerfile.cuda
 
 Builds once for each digest (`server_recipe.digest`) and keeps the result in the user's cache, as the runtime. It takes
 minutes, and nothing else waits for it: the local cloud imitates the server where it has not been built.
@@ -26,6 +27,7 @@ from workshop import REQUIREMENTS, TOP
 
 WORK = TOP / ".cache" / NAME
 OUTPUT = TOP / ".build" / NAME
+SOURCE = TOP / ".build" / "llama-source"
 LLAMA = "vendor/llama.cpp/"
 NOT_NEEDED = ("docs", "models", "examples", "tests", "benches", "media", "gguf-py", "app")
 """Folders of llama.cpp that no target of ours is made from."""
@@ -37,12 +39,16 @@ def main() -> int:
     parser.add_argument(
         "--machine", default=platform.machine(), help="x86_64 or aarch64; this one's by default"
     )
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="the folder to make")
+    parser.add_argument("--output", type=Path, help="the folder to make")
+    parser.add_argument("--source", action="store_true", help="make the source's folder, and compile nothing")
     parser.add_argument("--afresh", action="store_true", help="compile even what was compiled before")
     given = parser.parse_args()
     try:
+        if given.source:
+            _deliver_source(given.output or SOURCE)
+            return 0
         machine = server_recipe.machine_of(given.machine, platform.system())
-        _build(given.output, machine, afresh=given.afresh)
+        _build(given.output or OUTPUT, machine, afresh=given.afresh)
     except (RecipeError, subprocess.CalledProcessError) as error:
         print(f"ERROR {NAME}: {error}", file=sys.stderr)
         return 1
@@ -60,15 +66,28 @@ def _build(output: Path, machine: str, *, afresh: bool) -> None:
     workshop.deliver(kept / NAME, output, digest)
 
 
+def _deliver_source(output: Path) -> None:
+    workshop.fresh(WORK)
+    llama = _source(recipe.pins(REQUIREMENTS.read_text())[server_recipe.SOURCE])
+    shutil.rmtree(output, ignore_errors=True)
+    shutil.copytree(llama, output)
+    shutil.rmtree(WORK)
+
+
+def _source(pin: Pin) -> Path:
+    """Return the folder of llama.cpp's source with our changes of its server."""
+    llama = workshop.extract(WORK, workshop.download(WORK, [pin]), _is_source) / LLAMA
+    for name in server_recipe.EDITS:
+        path = llama / "tools/server" / name
+        path.write_text(server_recipe.edited(name, path.read_text()))
+    return llama
+
+
 def _compile(kept: Path, pin: Pin, machine: str, digest: str) -> None:
     workshop.fresh(WORK)
     compilers = workshop.write_compilers(WORK, machine)
     environment = workshop.environment()
-    downloads = workshop.download(WORK, [pin])
-    llama = workshop.extract(WORK, downloads, _is_source) / LLAMA
-    for name in server_recipe.EDITS:
-        path = llama / "tools/server" / name
-        path.write_text(server_recipe.edited(name, path.read_text()))
+    llama = _source(pin)
     made = WORK / NAME
     made.mkdir()
     for variant in _programs(llama, compilers, machine, environment):

@@ -6,14 +6,16 @@ says that such a GPU has, less its own share. What does not fit ends it with lla
 llama-model.cpp, ggml-alloc.c; seen in ggml-org/llama.cpp issue 20431). On a type without GPUs it ends as a program does
 whose driver is not there: the container's toolkit mounts that, and does so where there are GPUs (assumed).
 
-Runs as a program: the instance type, the real llama-server, and that one's arguments, which it takes as they are: a
-build for CPUs passes over the layers that are for GPUs.
+Runs as a program: the instance type, the GiB that each of its GPUs has where that is not what CUDA says (else nothing),
+the real llama-server, and that one's arguments, which it takes as they are: a build for CPUs passes over the layers
+that are for GPUs.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -118,9 +120,12 @@ def shape_of(model: str) -> Shape | None:
     return None if report.model is None else llama_memory.Shape.from_json(report.model.to_json())
 
 
-def main(instance_type: str, program: str, *arguments: str) -> int:
+def main(instance_type: str, gpu_gib: str, program: str, *arguments: str) -> int:
     """Become the real llama-server, or say why the GPUs do not hold its model."""
-    status, lines = verdict(instance_types.facts(instance_type), options(arguments))
+    instance = instance_types.facts(instance_type)
+    if instance is not None and instance.gpu is not None and gpu_gib:
+        instance = replace(instance, gpu=replace(instance.gpu, usable_gib=float(gpu_gib)))
+    status, lines = verdict(instance, options(arguments))
     if not status:
         os.execv(program, [program, *arguments])  # noqa: S606 nothing of this process is to be left
     sys.stderr.writelines(f"{line}\n" for line in lines)

@@ -15,8 +15,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
@@ -34,15 +34,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 PROGRAMS: Final = ("runc", "crun")
-"""In the order of preference. Podman and others want more of a machine than one of these."""
+"""In the order of preference. Podman and others run one of these, and want more of a machine."""
 _PATIENCE_S: Final = 20.0
 _MESSAGE: Final = re.compile(r'msg="((?:[^"\\]|\\.)*)"')
 _MOUNTS: Final = Path("/proc/self/mounts")
+_WITHOUT: Final = ("unshare", "--mount", "--propagation", "private", "sh", "-c", 'umount "$0" && exec "$@"')
+"""Runs a command that does not see what is mounted at the first argument; nobody else notices."""
 _TRIAL_BYTES: Final = 64 * MiB
 _OF_THIS_MACHINE: Final = ("usr", "bin", "lib", "lib64")
 
 
-Mode = Literal["auto", "process", "runc"]
+Mode = Literal["auto", "process", "runc", "crun"]
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 
 
@@ -58,15 +60,36 @@ class Hierarchy:
     """Where they are mounted."""
     unified: bool
     """Whether they are of version 2."""
+    beside: Path | None = None
+    """Where those of version 2 are mounted beside these of version 1, without the memory."""
+
+    def limits_memory(self) -> bool:
+        """Return whether memory can be limited by them: version 2 may be mounted and have no say in it."""
+        if not self.unified:
+            return True
+        try:
+            return "memory" in (self.path / "cgroup.controllers").read_text().split()
+        except OSError:
+            return False
+
+    def limit(self, cgroup: str) -> Path:
+        """Return the file with the most bytes that a group may have, whose path begins at the top."""
+        return self._file(cgroup, "memory.max" if self.unified else "memory.limit_in_bytes")
 
     def counter(self, cgroup: str) -> Path:
         """Return the file with the count `oom_kill` of a group, whose path begins at the top."""
-        name = "memory.events" if self.unified else "memory.oom_control"
-        return self.path / cgroup.lstrip("/") / name
+        return self._file(cgroup, "memory.events" if self.unified else "memory.oom_control")
 
     def limits_swap(self) -> bool:
         """Return whether the kernel counts swap by group."""
-        return self.unified or (self.path / "memory.memsw.limit_in_bytes").exists()
+        if not self.unified:
+            return (self.path / "memory.memsw.limit_in_bytes").exists()
+        # The top of version 2 has no limits: any group below that has one for memory tells.
+        limited = list(self.path.glob("*/memory.max"))
+        return not limited or any(one.with_name("memory.swap.max").exists() for one in limited)
+
+    def _file(self, cgroup: str, name: str) -> Path:
+        return self.path / cgroup.lstrip("/") / name
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +101,13 @@ class OciRuntime:
     hierarchy: Hierarchy
     swap: bool
     """Whether swap can be limited."""
+    hides: Path | None = None
+    """What is mounted there and must not be seen by it: crun runs nothing where both versions are mounted."""
 
     def command(self, state: Path, *arguments: str) -> list[str]:
         """Return a call of it that keeps its notes in `state`."""
-        return [self.program, "--root", str(state), *arguments]
+        hidden = () if self.hides is None else (*_WITHOUT, str(self.hides))
+        return [*hidden, self.program, "--root", str(state), *arguments]
 
     def run(self, state: Path, bundle: Path, identity: str, pid_file: Path) -> list[str]:
         """Return the call that starts a container and leaves it running, with the caller's output as its own."""
@@ -133,23 +159,24 @@ class Choice:
     """What to tell about it."""
 
 
-def choose(mode: Mode, find: Callable[[], RuntimeFindings] | None = None) -> Choice:
+def choose(mode: Mode, find: Callable[[tuple[str, ...]], RuntimeFindings] | None = None) -> Choice:
     """Return how endpoints run, and why.
 
     Args:
-        mode: `auto` takes true containers where they work, `runc` insists on them, `process` looks for none.
-        find: looks; this machine when None.
+        mode: `auto` takes true containers where they work, a program's name insists on them and on it, `process` looks
+            for none.
+        find: looks for the first of these programs that works; this machine when None.
 
     Raises:
-        RuntimeUnavailableError: with `runc`, where they do not work.
+        RuntimeUnavailableError: with a program's name, where it does not work.
     """
     if mode == "process":
         return Choice(None, "endpoints run in processes of this machine, as requested")
-    found = (find or find_runtime)()
+    found = (find or find_runtime)(PROGRAMS if mode == "auto" else (mode,))
     if found.runtime is not None:
         line = f"endpoints whose image is here run in containers of it ({found.reason}), others in processes"
         return Choice(found.runtime, line)
-    if mode == "runc":
+    if mode != "auto":
         raise RuntimeUnavailableError(found.reason)
     return Choice(None, f"endpoints run in processes of this machine: {found.reason}")
 
@@ -164,37 +191,52 @@ def hierarchy_of(mounts: Iterable[str]) -> Hierarchy | None:
 
     Where both versions are mounted, version 1 has the memory when any of its hierarchies does.
     """
-    unified: Hierarchy | None = None
+    first: Path | None = None
+    second: Path | None = None
     for line in mounts:
         _, path, kind, options, *_ = [*line.split(), "", "", "", ""]
         if kind == "cgroup" and "memory" in options.split(","):
-            return Hierarchy(Path(path), unified=False)
-        if kind == "cgroup2" and unified is None:
-            unified = Hierarchy(Path(path), unified=True)
-    return unified
+            first = first or Path(path)
+        if kind == "cgroup2":
+            second = second or Path(path)
+    if first is not None:
+        return Hierarchy(first, unified=False, beside=second)
+    return None if second is None else Hierarchy(second, unified=True)
 
 
-@lru_cache(maxsize=1)
-def find_runtime() -> RuntimeFindings:
-    """Return the runtime of this machine, after a try; looked for once."""
+@cache
+def find_runtime(among: tuple[str, ...] = PROGRAMS) -> RuntimeFindings:
+    """Return the first of these runtimes that works on this machine, after a try; looked for once."""
     if sys.platform != "linux":
         return RuntimeFindings(None, "containers need Linux")
     if os.geteuid() != 0:
         return RuntimeFindings(None, "containers need root")
-    programs = [found for found in map(shutil.which, PROGRAMS) if found]
+    programs = [found for found in map(shutil.which, among) if found]
     if not programs:
-        return RuntimeFindings(None, f"neither {' nor '.join(PROGRAMS)} is installed")
+        missing = (
+            f"{among[0]} is not installed"
+            if len(among) == 1
+            else f"neither {' nor '.join(among)} is installed"
+        )
+        return RuntimeFindings(None, missing)
     hierarchy = hierarchy_of(_MOUNTS.read_text().splitlines())
-    if hierarchy is None:
+    if hierarchy is None or not hierarchy.limits_memory():
         return RuntimeFindings(None, "no control groups that limit memory are mounted")
     refusals = []
     for program in programs:
         runtime = OciRuntime(program, _version(program), hierarchy, hierarchy.limits_swap())
-        refused = _attempt(runtime)
-        if refused is None:
-            return RuntimeFindings(runtime, f"{runtime.version} works here")
-        refusals.append(f"{Path(program).name} failed: {refused}")
-    return RuntimeFindings(None, "; ".join(refusals))
+        for tried in ways_of(runtime):
+            refused = _attempt(tried)
+            if refused is None:
+                return RuntimeFindings(tried, f"{tried.version} works here")
+            refusals.append(f"{Path(program).name} failed: {refused}")
+    return RuntimeFindings(None, "; ".join(dict.fromkeys(refusals)))
+
+
+def ways_of(runtime: OciRuntime) -> tuple[OciRuntime, ...]:
+    """Return how a runtime may be tried: as it is, then without the control groups that are mounted beside."""
+    beside = runtime.hierarchy.beside
+    return (runtime,) if beside is None else (runtime, replace(runtime, hides=beside))
 
 
 def refusal(said: str) -> str:

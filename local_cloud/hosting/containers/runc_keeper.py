@@ -43,6 +43,7 @@ def main(orders: dict[str, Any]) -> int:
     signal.signal(signal.SIGTERM, lambda number, _frame: signal.pidfd_send_signal(end, number))
     if asked_to_end:
         signal.pidfd_send_signal(end, signal.SIGTERM)
+    _bury(pid)
     os.write(orders["ready"], b"%d\n" % pid)
     os.close(orders["ready"])
     return _watch(pid, end, orders)
@@ -65,6 +66,14 @@ def _watch(pid: int, end: int, orders: dict[str, Any]) -> int:
         if _killed_for_memory(orders):
             _end(pid)
             return OUT_OF_MEMORY
+        _bury(pid)
+
+
+def _bury(pid: int) -> None:
+    """Take note of the ends of others: crun leaves a child that has ended."""
+    how = os.WEXITED | os.WNOHANG
+    while (ended := os.waitid(os.P_ALL, 0, how | os.WNOWAIT)) and ended.si_pid != pid:
+        os.waitpid(ended.si_pid, 0)
 
 
 def _end(pid: int) -> None:

@@ -112,7 +112,9 @@ class ProcessLauncher:
                 "-S",
                 str(_KEEPER),
                 str(folder),
-                *self._settings.command_for(deployment.image, getattr(deployment.capacity, "type", None)),
+                *self._settings.command_for(
+                    deployment.image, getattr(deployment.capacity, "type", None), deployment.gpu_gib
+                ),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -35,6 +35,7 @@ from local_cloud.hosting.platform.resources import (
     ResourceKind,
     Shelf,
 )
+from pipeline import instance_pools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -222,12 +223,14 @@ class ControlPlane:
         return {"EndpointConfigArn": arn}
 
     def _check_model(self, config: EndpointConfig) -> None:
-        model, capacity = self._models.get(config.variant["ModelName"]), config.capacity
+        models = [self._models.get(one) for one in instance_pools.models([config.variant])]
+        capacity = config.capacity
         if isinstance(capacity, Capacity):
             rules.check_capacity(capacity)
-            rules.check_model_is_serverless(model)
+            rules.check_model_is_serverless(models[0])
         else:
-            rules.check_model_is_emulated(model)
+            for model in models:
+                rules.check_model_is_emulated(model)
 
     def _describe_endpoint_config(self, request: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -311,7 +314,9 @@ class ControlPlane:
             rules.check_key(config, self._networks)
         if config.hosts:
             return Deployment.hosting(config)
-        return Deployment.of(config, self._models.get(config.variant["ModelName"]))
+        own = instance_pools.own_models(config.variant)
+        overrides = {type_: self._models.get(name) for type_, name in own.items()}
+        return Deployment.of(config, self._models.get(config.variant["ModelName"]), overrides)
 
     # Inference components
 

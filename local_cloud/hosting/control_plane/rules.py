@@ -79,7 +79,7 @@ _COMPONENT = frozenset(
     {"InferenceComponentName", "EndpointName", "VariantName", "Specification", "RuntimeConfig", "Tags"}
 )
 _SPECIFICATION = frozenset({"ModelName", "StartupParameters", "ComputeResourceRequirements"})
-_POOL = frozenset({"InstanceType", "Priority"})
+_POOL = frozenset({"InstanceType", "Priority", "ModelNameOverride"})
 _SOURCE = frozenset({"S3Uri", "S3DataType", "CompressionType", "ETag"})
 
 # Members of a configuration that the developer guide's list for serverless excludes ("Feature exclusions").
@@ -259,7 +259,6 @@ def _check_pools(variant: Mapping[str, Any], pools: Sequence[Mapping[str, Any]])
     if pools and "InstanceType" in variant:
         raise invalid(texts.type_and_pool())
     for pool in pools:
-        # A model of its own, ModelNameOverride, is valid in AWS.
         _only(_POOL, pool)
     for member in ("InstanceType", "Priority"):
         seen = [pool[member] for pool in pools]

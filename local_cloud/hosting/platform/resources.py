@@ -6,7 +6,7 @@ what is in `lifecycle`, what a request must look like in `requests` and `rules`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -184,6 +184,10 @@ class Deployment:
     """The inference component that it is, on the instances of an endpoint that hosts it."""
     managed: Mapping[str, Any] | None = None
     """The variant's ManagedInstanceScaling."""
+    overrides: Mapping[str, Model] = field(default_factory=dict)
+    """The models that types of the pool run in the place of the variant's, by type."""
+    gpu_gib: float | None = None
+    """GiB of each GPU, where the cloud is set to have others than AWS; None for what CUDA says of their kind."""
 
     @classmethod
     def hosting(cls, config: EndpointConfig) -> Deployment:
@@ -231,20 +235,35 @@ class Deployment:
         )
 
     @classmethod
-    def of(cls, config: EndpointConfig, model: Model) -> Deployment:
-        """Return what `config` makes of `model`."""
+    def of(
+        cls, config: EndpointConfig, model: Model, overrides: Mapping[str, Model] | None = None
+    ) -> Deployment:
+        """Return what `config` makes of `model`, or of the models that types of its pool have of their own."""
         return cls(
             config_name=config.name,
             variant_name=config.variant["VariantName"],
             weight=config.variant.get("InitialVariantWeight", 1.0),
             capacity=config.capacity,
-            image=model.container["Image"],
-            role_arn=model.request["ExecutionRoleArn"],
-            model_data_url=model.container.get("ModelDataUrl"),
-            model_source=(model.container.get("ModelDataSource") or {}).get("S3DataSource"),
-            environment=dict(model.container.get("Environment", {})),
-            isolated=bool(model.request.get("EnableNetworkIsolation")),
+            overrides=overrides or {},
+            **_of_model(model),
         )
+
+    def on(self, instances: Instances) -> Deployment:
+        """Return the same on instances that there is capacity of, with the model of their type."""
+        own = self.overrides.get(instances.type)
+        return replace(self, capacity=instances, **(_of_model(own) if own else {}))
+
+
+def _of_model(model: Model) -> dict[str, Any]:
+    """Return the fields of a deployment that its model says."""
+    return {
+        "image": model.container["Image"],
+        "role_arn": model.request["ExecutionRoleArn"],
+        "model_data_url": model.container.get("ModelDataUrl"),
+        "model_source": (model.container.get("ModelDataSource") or {}).get("S3DataSource"),
+        "environment": dict(model.container.get("Environment", {})),
+        "isolated": bool(model.request.get("EnableNetworkIsolation")),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,12 +111,15 @@ class HostingSettings:
     stop_grace_s: float = 30.0
     """From SIGTERM to SIGKILL (developer guide, your-algorithms-inference-code)."""
 
-    def command_for(self, image: str, instance_type: str | None = None) -> tuple[str, ...]:
+    def command_for(
+        self, image: str, instance_type: str | None = None, gpu_gib: float | None = None
+    ) -> tuple[str, ...]:
         """Return what stands for the entry point of an image.
 
         Args:
             image: its URI.
             instance_type: what it runs on, whose GPUs a CUDA image finds there or does not; None on serverless.
+            gpu_gib: GiB of each of its GPUs; None for what CUDA says that they have.
         """
         platform = llama_cpp_platform(image)
         if platform is None:
@@ -124,7 +127,8 @@ class HostingSettings:
         if platform != CUDA or str(_IMITATION) in self.llama_server:
             return self.llama_server
         *entry, program = self.llama_server
-        return (*entry, sys.executable, str(_CUDA), instance_type or "", program)
+        has = "" if gpu_gib is None else f"{gpu_gib:g}"
+        return (*entry, sys.executable, str(_CUDA), instance_type or "", has, program)
 
     @property
     def behind_llama_cpp(self) -> str:

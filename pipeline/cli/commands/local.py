@@ -222,8 +222,8 @@ def _containers() -> oci_runtime.Mode:
         oci_runtime.choose(mode)
     except oci_runtime.RuntimeUnavailableError as error:
         seen = f"no true containers here: {error}"
-        fix = "install runc and run as root, or let it be auto, which takes processes then"
-        problem = Problem("NoContainerRuntime", seen, "a runtime that works, for `runc`", fix)
+        fix = f"install {mode} and run as root, or let it be auto, which takes what works"
+        problem = Problem("NoContainerRuntime", seen, f"that `{mode}` works", fix)
         raise InvalidInput("--containers", [problem]) from error
     return mode
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,6 @@ from pipeline import settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli import asking
-from pipeline.cli.endings import INTERRUPTED
 from pipeline.cli.screen import Screen
 from pipeline.cli.waiting import WaitingClock
 from pipeline.client import smoke_test
@@ -26,9 +26,12 @@ from pipeline.plain import one_line
 from pipeline.sizing import running_cost
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from pipeline.cli.options import PauseOptions, ResumeOptions
     from pipeline.operations.pausing import PausePlan, ResumePlan
     from pipeline.operations.service_status import PausedDeployment, Service
+    from pipeline.sizing.running_cost import Cost
 
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
@@ -61,22 +64,21 @@ def pause(arguments: PauseOptions) -> int:
         if not asking.agreed("Pause it?", yes=arguments.yes):
             screen.say("nothing was done")
             return 1
-        try:
-            with WaitingClock(screen, f"{service.name}: its endpoints go"):
-                pausing.pause(
-                    clients,
-                    plan,
-                    stack=stack,
-                    now=_now(),
-                    on_gone=one_gone,
-                    sleep=sleep,
-                    clock=time.monotonic,
-                )
-        except KeyboardInterrupt:
-            _leave(
-                screen, "what was begun goes on by itself; the same command finishes it", arguments, "pause"
+        going = {one.endpoint.name: one.endpoint.cost for one in plan.going}
+        ways = f"`{_command('pause', arguments)}` goes on, `{_command('resume', arguments)}` brings it back"
+        with (
+            _told_where_it_ends(clients, going, screen, ways),
+            WaitingClock(screen, f"{service.name}: its endpoints go"),
+        ):
+            pausing.pause(
+                clients,
+                plan,
+                stack=stack,
+                now=_now(),
+                on_gone=one_gone,
+                sleep=sleep,
+                clock=time.monotonic,
             )
-            return INTERRUPTED
     screen.say(f"{service.name} is paused: `{_command('resume', arguments)}` brings it back")
     return _paused("paused", plan, gone, arguments, screen)
 
@@ -103,13 +105,14 @@ def resume(arguments: ResumeOptions) -> int:
         if not asking.agreed("Bring it back?", yes=arguments.yes):
             screen.say("nothing was done")
             return 1
-        try:
+        coming = {one.endpoint: one.cost for one in plan.coming}
+        ways = (
+            f"`{_command('resume', arguments)}` goes on, `{_command('pause', arguments)}` takes it away again"
+        )
+        with _told_where_it_ends(clients, coming, screen, ways):
             for one in plan.coming:
                 pausing.create(clients, one)
             back += [_bring_back(clients, one, screen) for one in plan.coming]
-        except KeyboardInterrupt:
-            _leave(screen, "the endpoint goes on by itself, and costs; finish it with", arguments, "resume")
-            return INTERRUPTED
     screen.say(f"costs now  {plan.costs.now}")
     failed = [one for one in back if one["refused"]]
     _resumed("resumed", plan, back, arguments)
@@ -220,10 +223,34 @@ def _resumed(done: str, plan: ResumePlan, back: list[dict[str, Any]], arguments:
     return 0
 
 
-def _leave(screen: Screen, text: str, arguments: PauseOptions | ResumeOptions, verb: str) -> None:
-    screen.keep()
-    screen.say(text)
-    screen.say(f"  {_command(verb, arguments)}")
+@contextmanager
+def _told_where_it_ends(
+    clients: Clients, endpoints: Mapping[str, Cost | None], screen: Screen, ways: str
+) -> Iterator[None]:
+    """Tell how the endpoints stand, and how to go on, where what is done to them ends before its end, as by Ctrl-C."""
+    try:
+        yield
+    except BaseException:
+        screen.say("cut short; as it stands now:")
+        try:
+            with service_errors.translated():
+                standing = pausing.standing(clients, endpoints)
+        except SealiftError as error:
+            standing = dict.fromkeys(endpoints, f"unknown: {one_line(str(error))}")
+        for name, status in standing.items():
+            screen.item(*_stands(name, status, endpoints[name]))
+        screen.say(ways)
+        raise
+
+
+def _stands(endpoint: str, status: str | None, cost: Cost | None) -> tuple[str, str]:
+    """Return a word for what becomes of an endpoint, and a line about it."""
+    if status is None:
+        return "  gone     ", f"endpoint {endpoint}, and costs nothing"
+    if status == "Deleting":
+        return "  goes     ", f"endpoint {endpoint}, by itself"
+    costs = running_cost.words(cost.usd_per_hour if cost else None)
+    return "  stays    ", f"endpoint {endpoint} ({status}), at {costs}"
 
 
 def _command(verb: str, arguments: PauseOptions | ResumeOptions) -> str:

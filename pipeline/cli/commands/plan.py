@@ -407,7 +407,7 @@ def decide(
     request = choice.request
     needs = () if _only_instances(request) else container_needs.compare(request, archive, model)
     said = plan_notes.notes(request, model, today, choice.hosting)
-    said += plan_notes.image_notes(choice.needed)
+    said += [*plan_notes.image_notes(choice.needed), *choice.notes]
     said += plan_notes.instance_notes(request, choice.needed, choice.offers)
     said += plan_notes.serverless_notes(request, choice.needed, choice.hosting)
     return PlanShown(report, request, choice, (*notes, *said), needs, set_aside)
@@ -605,7 +605,8 @@ def _instance_budgets(made: PlanShown, needed: fit.Fit, screen: Screen) -> None:
             _say(screen, line.name, line.how, f"{line.bytes / MiB:,.0f}")
     for offer in made.offers:
         head = "instance" if offer is made.offers[0] else "or"
-        screen.say(f"  {head}: {instance_choice.describe(offer, made.request.instance_count)}")
+        differs = plan_notes.own_model(offer, made.offers[0])
+        screen.say(f"  {head}: {instance_choice.describe(offer, made.request.instance_count)}{differs}")
         _say(screen, "memory", offer.memory)
         _say(screen, "speed", offer.speed)
         if instance_types.has_own_disk(offer.name):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,14 @@ from pipeline.planning import alarms, scale_to_zero
 from pipeline.rollout import answer_speed, own_image
 from pipeline.rollout.answer_speed import SpeedComparison
 from pipeline.sizing import images, running_cost
-from pipeline.stack import change_sets
+from pipeline.stack import budget, change_sets
 from pipeline.time_format import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pipeline.cli.options import StatusOptions
+    from pipeline.client.service_endpoint import Output
     from pipeline.client.ways_in import WaysIn
     from pipeline.operations.service_status import (
         AlarmState,
@@ -53,14 +55,19 @@ def status(arguments: StatusOptions) -> int:
     with service_errors.translated():
         prices = price_list.known(settings.cache(), settings.region())
         found = service_status.overview(clients, stack=arguments.stack, service=arguments.only, prices=prices)
-    ways = _ways_in(clients, arguments.only, arguments.stack) if arguments.only and found else None
-    speeds = _speeds(clients, found) if arguments.only else {}
-    image = None if arguments.stack is None or arguments.only else _image(clients, arguments.stack)
+    # Both ask for the same execution, and it has a whole plan in it.
+    output = cache(lambda arn: executions.output(clients.stepfunctions, arn))
+    ways = _ways_in(clients, arguments.only, arguments.stack, output) if arguments.only and found else None
+    speeds = _speeds(found, output) if arguments.only else {}
+    stack = None if arguments.stack is None or arguments.only else _stack(clients, arguments.stack)
+    image = _image(clients, stack) if stack else None
+    limit = budget.read(clients.budgets, stack) if stack else None
     services, now = found.services, datetime.now(UTC)
     if arguments.json:
         shown: dict[str, Any] = {
             "services": [document(one, now, speeds) for one in services],
             "usd_per_hour": service_status.cost(services).usd_per_hour,
+            "budget": limit and limit.to_json(),
             "image": image and {"tag": image.tag, "digest": image.digest, "repository": image.repository},
             "unseen": list(found.unseen),
         }
@@ -79,6 +86,8 @@ def status(arguments: StatusOptions) -> int:
                 else ""
             )
             screen.say(nothing(arguments.only, arguments.stack) + near)
+        if limit is not None:
+            screen.say(f"budget     {limit}")
         if image is not None:
             there = "is in the stack's repository" if image.digest else f"is not there: `{images.PUSH}`"
             screen.say(f"image      {image.tag} {there}")
@@ -87,22 +96,30 @@ def status(arguments: StatusOptions) -> int:
     return 0 if found.well else 1
 
 
-def _image(clients: Clients, stack: str) -> OwnImage | None:
+def _stack(clients: Clients, name: str) -> Mapping[str, Any] | None:
+    """Return a stack as DescribeStacks has it; None where there is none, or nobody may look."""
+    try:
+        with service_errors.translated():
+            return change_sets.ask(clients.cloudformation, name)
+    except SealiftError:
+        return None  # No service depends on it.
+
+
+def _image(clients: Clients, stack: Mapping[str, Any]) -> OwnImage | None:
     """Return Sealift's own image of this version in a stack's repository; None where nobody can tell."""
     try:
         with service_errors.translated():
-            found = change_sets.ask(clients.cloudformation, stack)
-            repository = change_sets.outputs_of(found or {}).get("ImageRepository", "")
+            repository = change_sets.outputs_of(stack).get("ImageRepository", "")
             return own_image.find(clients.ecr, own_image.wanted(repository)) if repository else None
     except SealiftError:
         return None  # No service depends on it.
 
 
-def _ways_in(clients: Clients, service: str, stack: str | None) -> WaysIn | None:
+def _ways_in(clients: Clients, service: str, stack: str | None, output: Output) -> WaysIn | None:
     """Return how a service is asked; None where nothing of it serves, or nobody may look."""
     try:
         with service_errors.translated():
-            endpoint = service_endpoint.find(clients, service, stack)
+            endpoint = service_endpoint.find(clients, service, stack, output=output)
     except SealiftError:
         return None  # What is wrong stands above.
     meta = clients.sagemaker_runtime.meta
@@ -118,13 +135,11 @@ def _ways_in(clients: Clients, service: str, stack: str | None) -> WaysIn | None
     )
 
 
-def _speeds(clients: Clients, found: Iterable[Service]) -> dict[str, SpeedComparison]:
+def _speeds(found: Iterable[Service], output: Output) -> dict[str, SpeedComparison]:
     """Return how fast the smoke tests of those that are told of in full were answered, by endpoint."""
     speeds = {}
     for one in (each for service in found for each in service.deployments if each.role in FULL):
-        left = executions.output(
-            clients.stepfunctions, one.release.execution if one.release else one.endpoint.execution
-        )
+        left = output(one.release.execution if one.release else one.endpoint.execution)
         if speed := answer_speed.read(left.get("smoke_test")):
             speeds[one.endpoint.name] = SpeedComparison(speed, answer_speed.computed(left))
     return speeds
@@ -178,7 +193,11 @@ def lines(
 
 def _paused(service: str, one: PausedDeployment, now: datetime) -> Iterator[str]:
     if not one.release.is_paused:
-        yield f"  {'resuming':<11}{one.endpoint}: `sealift resume {service}` finishes it"
+        # Paused half, or brought back half: what runs costs money, and nothing but these two commands ends it.
+        yield (
+            f"  {'half-way':<11}{one.endpoint} runs, and is marked as paused: `sealift resume {service}` keeps it, "
+            f"`sealift pause {service}` takes it away"
+        )
         return
     age = span((now - datetime.fromisoformat(one.since)).total_seconds())
     costs = running_cost.words(one.cost.usd_per_hour if one.cost else None)

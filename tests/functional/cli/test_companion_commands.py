@@ -93,6 +93,30 @@ def test_plan_refuses_them_where_nothing_loads_them(
     assert '"llama-cpp"' in problems[0]["fix"]
 
 
+def test_hosting_auto_takes_what_can_see(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The prebuilt image loads nothing beside a model: an instance does, and the plan says why, and what it costs."""
+    (folder / "tower.gguf").rename(folder / "mmproj-tower.gguf")
+    files = [str(folder / name) for name in ("harbour.gguf", "mmproj-tower.gguf")]
+    asked = ("plan", *files, "--hosting", "auto")
+
+    refused, document = told(capsys, *asked)
+    taken, plan = told(capsys, *asked, "--allow-instances")
+
+    (problem,) = document["problems"]
+    assert (refused, problem["error"]) == (1, "InstanceNotAllowed")
+    assert problem["seen"].startswith(
+        "serverless will not do: 'mmproj-tower.gguf' lies beside the model, and "
+    )
+    assert problem["fix"].startswith("set allow_instances to true for 1 x ml.")
+    assert taken == 0
+    assert any(
+        note.startswith("on an instance, since serverless will not do: 'mmproj-") for note in plan["notes"]
+    )
+    assert any(note.startswith("container 'llama-cpp' is chosen: on instances") for note in plan["notes"])
+    named, document = told(capsys, *asked, "--allow-instances", "--container", "pytorch")
+    assert (named, {one["error"] for one in document["problems"]}) == (1, {"CompanionNotServed"})
+
+
 @pytest.mark.parametrize("hosting", ["serverless", "instance"])
 def test_files_are_planned_together(folder: Path, capsys: pytest.CaptureFixture[str], hosting: str) -> None:
     """Named beside the model, in any order."""

@@ -26,7 +26,7 @@ def test_who_insists_on_containers_is_told_why_there_are_none(tmp_path: Path) ->
 
     assert ended.returncode == 1
     assert "no true containers here: " in ended.stderr
-    assert "install runc and run as root, or let it be auto" in ended.stderr
+    assert "install runc and run as root, or let it be auto, which takes what works" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

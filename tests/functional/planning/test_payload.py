@@ -38,6 +38,7 @@ from pipeline.aws import lambda_handler, service_errors
 from pipeline.plain import one_line
 from pipeline.planning import consumer, deployment_request, plan, quotas, request_checks, sizes
 from pipeline.rollout import endpoint_parameter
+from pipeline.sizing import instance_choice
 from pipeline.state_data import switch_types
 from tasks import (
     check_archive,
@@ -319,10 +320,13 @@ class Workflow:
         told = {name: made[name] for name in ("way", "reason", "bucket", "key")}
         return {**told, "etag": "0" * 40, "size": 2**40, "bytes_moved": 2**40, "written": True}
 
-    def CreateModel(self, _event: Any) -> Any:
+    def CreateEndpointConfig(self, _event: Any) -> Any:
         return {"name": NAME, "arn": ARN, "created": True}
 
-    CreateEndpointConfig = CreateModel
+    def CreateModel(self, event: Any) -> Any:
+        # As many as a plan has types beside the first.
+        made = self.CreateEndpointConfig(event)
+        return {**made, "others": [made] * (instance_choice.MOST_OFFERS - 1)}
 
     def MakeRoom(self, event: Any) -> Any:
         return {"lowered": payload.cut_all([quota_usage.describe(one) for one in event["room"]])}

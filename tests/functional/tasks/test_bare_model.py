@@ -234,7 +234,13 @@ def test_the_customers_model_goes_to_an_instance(do: Task, script: Script, gemma
     script.answers("sagemaker", "describe_endpoint_config", described)
     requests = plan["requests"]
 
-    made = do("CreateModel", script.clients, request=requests["create_model"], assembled=put)
+    made = do(
+        "CreateModel",
+        script.clients,
+        request=requests["create_model"],
+        others=requests["other_models"],
+        assembled=put,
+    )
     configured = do("CreateEndpointConfig", script.clients, request=requests["create_endpoint_config"])
 
     assert (made["name"], configured["name"]) == (name, name)
@@ -573,6 +579,35 @@ def test_a_type_without_quota_leaves_the_pool(do: Task, script: Script, two: dic
     assert [one["InstanceType"] for one in variant["InstancePools"]] == ["ml.g6.xlarge", "ml.g6e.xlarge"]
     assert variant["InitialInstanceCount"] == 2
     assert stepped["steps"][-1]["did"] == "ask for 2 x ml.g6.xlarge without ml.g5.xlarge in the pool"
+
+
+def test_a_type_runs_its_own_model_when_the_first_has_left(
+    do: Task, script: Script, two: dict[str, Any]
+) -> None:
+    """The configuration names it as the variant's; the other one stays the plan's, so that a rollback takes it too."""
+    first, name = two["names"]["model"], f"{two['names']['model']}-0a1b2c"
+    kept, *offers = two["instances"]["offers"]
+    others = [{"ModelName": name, "PrimaryContainer": two["requests"]["create_model"]["PrimaryContainer"]}]
+    own = {
+        **two,
+        "instances": {
+            **two["instances"],
+            "offers": [kept, *({**one, "model": name} for one in offers)],
+            "count": 1,
+        },
+        "requests": {**two["requests"], "other_models": others},
+    }
+    script.account().missing("describe_endpoint_config", "endpoint configuration")
+
+    stepped = do("StepDown", script.clients, plan=own, refusal=refused(0))
+
+    requests = stepped["requests"]
+    assert requests["create_model"]["ModelName"] == name
+    assert [one["ModelName"] for one in requests["other_models"]] == [first]
+    (variant,) = requests["create_endpoint_config"]["ProductionVariants"]
+    assert variant["ModelName"] == name
+    assert not any("ModelNameOverride" in one for one in variant["InstancePools"])
+    assert stepped["names"]["model"] == first
 
 
 def test_a_type_that_was_asked_for_is_not_changed(do: Task, script: Script, two: dict[str, Any]) -> None:

@@ -50,8 +50,10 @@ class Kind:
         self.arn = ARN.format(resource.replace("_", "-"))
         self.words = resource.replace("_config", " configuration")
         self.arn_field = arn_field
-        assembled = {"assembled": ASSEMBLED} if resource == "model" else {}
-        self.event = {"request": request, **assembled}
+        more = {"assembled": ASSEMBLED, "others": []} if resource == "model" else {}
+        self.event = {"request": request, **more}
+        self.made = {"name": "harbour-0", "arn": self.arn, "created": True}
+        self.made |= {"others": []} if resource == "model" else {}
 
     def described(self, **changed: Any) -> dict[str, Any]:
         """Return the describe response, with what SageMaker adds of its own."""
@@ -77,7 +79,36 @@ def test_it_is_created_with_the_very_request_of_the_plan(do: Task, script: Scrip
 
     result = do(kind.state, script.clients, **kind.event)
 
-    assert result == {"name": "harbour-0", "arn": kind.arn, "created": True}
+    assert result == kind.made
+
+
+def test_each_model_of_the_plans_types_is_created(do: Task, script: Script) -> None:
+    """In all but image and environment they are alike; each bears the tags, and may be there already."""
+    other = {**CONTAINER, "Image": "arm64", "Environment": {"SEALIFT_N_CTX": "1024"}}
+    arn = ARN.format("model") + "-1a2b3c"
+    asked = {**MODEL, "ModelName": "harbour-0-1a2b3c", "PrimaryContainer": other}
+    kind = KINDS[0].values[0]
+    assert isinstance(kind, Kind)
+    script.answers("sagemaker", "create_model", {"ModelArn": kind.arn}, MODEL)
+    script.answers("sagemaker", "describe_model", kind.described())
+    script.refuses(
+        "sagemaker", "create_model", "ValidationException", f'Cannot create already existing model "{arn}".'
+    )
+    known = {"ModelName": asked["ModelName"], "ModelArn": arn, "PrimaryContainer": other}
+    script.answers("sagemaker", "describe_model", kind.described(**known))
+
+    result = do(
+        "CreateModel",
+        script.clients,
+        request=MODEL,
+        others=[{"ModelName": asked["ModelName"], "PrimaryContainer": other}],
+        assembled=ASSEMBLED,
+    )
+
+    assert result == {
+        **kind.made,
+        "others": [{"name": "harbour-0-1a2b3c", "arn": arn, "created": False}],
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -229,15 +260,22 @@ OBSERVED: dict[str, Any] = {**CONFIG, "MetricsConfig": {"EnableDetailedObservabi
 
 
 class OlderSageMaker:
-    """A client whose SDK knows a MetricsConfig with these members alone, none when there are none; and pools or not."""
+    """A client whose SDK knows a MetricsConfig with these members alone, none when there are none.
 
-    def __init__(self, newest: Any, *members: str, pools: bool = True) -> None:
+    And pools with the members that are named, of which it knows none when there are none; all of today's for None.
+    """
+
+    def __init__(self, newest: Any, *members: str, pools: str | None = None) -> None:
         known = newest.meta.service_model.operation_model("CreateEndpointConfig").input_shape.members
         metrics = {name: known["MetricsConfig"].members[name] for name in members}
         own = {name: shape for name, shape in known.items() if name != "MetricsConfig"}
-        if not pools:
+        if pools is not None:
             variant = known["ProductionVariants"].member.members
             older = {name: shape for name, shape in variant.items() if name != "InstancePools"}
+            if pools:
+                pool = variant["InstancePools"].member.members
+                these = SimpleNamespace(members={name: pool[name] for name in pools.split()})
+                older["InstancePools"] = SimpleNamespace(member=these)
             own["ProductionVariants"] = SimpleNamespace(member=SimpleNamespace(members=older))
         if metrics:
             own["MetricsConfig"] = SimpleNamespace(members=metrics)
@@ -310,13 +348,14 @@ SINGLE: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("pools", "asked", "sent"),
     [
-        pytest.param(True, POOLED, POOLED, id="knows pools"),
-        pytest.param(False, POOLED, SINGLE, id="knows none"),
-        pytest.param(False, SINGLE, SINGLE, id="is asked for none"),
+        pytest.param(None, POOLED, POOLED, id="knows pools"),
+        pytest.param("", POOLED, SINGLE, id="knows none"),
+        pytest.param("InstanceType Priority", POOLED, SINGLE, id="knows no models of their own"),
+        pytest.param("", SINGLE, SINGLE, id="is asked for none"),
     ],
 )
 def test_a_pool_is_sent_where_the_sdk_knows_it(
-    do: Task, script: Script, pools: bool, asked: dict[str, Any], sent: dict[str, Any]
+    do: Task, script: Script, pools: str | None, asked: dict[str, Any], sent: dict[str, Any]
 ) -> None:
     """Else its first type alone, as before there were pools."""
     older: Any = OlderSageMaker(script.clients.sagemaker, pools=pools)

@@ -114,6 +114,7 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
                 "ExecutionRoleArn": "arn:aws:iam::123456789012:role/endpoint",
                 "PrimaryContainer": {"Image": "i", "ModelDataUrl": "s3://artifacts/archives/0/model.tar.gz"},
             },
+            "others": [],
             "assembled": {"bucket": "artifacts", "key": "archives/0/model.tar.gz", "etag": None},
         },
     ),

@@ -102,10 +102,12 @@ class SageMaker(Paginated):
 
     def list_tags(self, *, ResourceArn: str) -> dict[str, Any]:  # noqa: N803 boto3's name
         """Return the tags of one."""
+        self._allow("ListTags")
         return {"Tags": [{"Key": key, "Value": value} for key, value in self.tags[ResourceArn].items()]}
 
     def add_tags(self, *, ResourceArn: str, Tags: list[dict[str, str]]) -> None:  # noqa: N803 boto3's names
         """Add tags."""
+        self._allow("AddTags")
         self.tags[ResourceArn] |= {tag["Key"]: tag["Value"] for tag in Tags}
 
     def delete_endpoint(self, *, EndpointName: str) -> None:  # noqa: N803 boto3's name
@@ -342,6 +344,50 @@ def test_a_model_that_another_configuration_names_stays(account: Account) -> Non
 
     assert account.retire(own)["retired"] == [oldest]
     assert sorted(account.sagemaker.models) == [oldest, last, own]
+
+
+def test_the_models_of_a_pools_types_go_with_their_deployment(account: Account) -> None:
+    """All that the configuration names; one that another configuration names for a type stays."""
+    oldest, last, own = (account.sagemaker.deploy(n) for n in (1, 2, 3))
+    for name in ("shared", "alone"):
+        account.sagemaker.models[name] = {"ModelName": name, "ModelArn": f"arn:model/{name}"}
+        account.sagemaker.tags[f"arn:model/{name}"] = dict(account.sagemaker.tags[f"arn:model/{oldest}"])
+
+    def pooled(name: str, *models: str) -> None:
+        (variant,) = account.sagemaker.configs[name]["ProductionVariants"]
+        variant["InstancePools"] = [
+            {"InstanceType": f"ml.c5.{n}xlarge", "Priority": n, "ModelNameOverride": model}
+            for n, model in enumerate(models, start=1)
+        ]
+
+    pooled(oldest, "shared", "alone")
+    pooled(last, "shared")
+
+    assert account.retire(own)["retired"] == [oldest]
+    assert sorted(account.sagemaker.models) == [last, own, "shared"]
+
+
+@pytest.mark.parametrize("theirs", [False, True], ids=["ours", "another service's"])
+def test_a_model_that_the_configuration_does_not_name_goes(account: Account, *, theirs: bool) -> None:
+    """It was made for a type that a quota might have led to, or that left: nobody would find it later."""
+    own = account.sagemaker.deploy(3)
+    spare = f"{own}-0a1b2c"
+    account.sagemaker.models[spare] = {"ModelName": spare, "ModelArn": f"arn:model/{spare}"}
+    account.sagemaker.tags[f"arn:model/{spare}"] = dict(account.sagemaker.tags[f"arn:model/{own}"])
+    if theirs:
+        account.sagemaker.tags[f"arn:model/{spare}"]["sealift:service"] = "other"
+    requests = a_plan(names={"model": own, "endpoint": own, "endpoint_config": own})["requests"]
+    pool = [
+        {"InstanceType": "ml.c5.large", "Priority": 1},
+        {"InstanceType": "ml.m5.large", "Priority": 2, "ModelNameOverride": f"{own}-named"},
+    ]
+    others = [{"ModelName": name, "PrimaryContainer": {}} for name in (spare, f"{own}-named", f"{own}-gone")]
+    account.sagemaker.models[f"{own}-named"] = {}
+    config = {"ProductionVariants": [{"ModelName": own, "InstancePools": pool}]}
+
+    account.retire(own, requests={**requests, "other_models": others, "create_endpoint_config": config})
+
+    assert sorted(account.sagemaker.models) == sorted([own, f"{own}-named", *([spare] if theirs else [])])
 
 
 def test_what_may_not_be_deleted_is_told(account: Account) -> None:

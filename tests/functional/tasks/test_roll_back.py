@@ -200,6 +200,28 @@ def test_all_that_we_made_is_deleted_in_reverse_order(do: Task, script: Script) 
     assert do("RollBack", script.clients, results=results()) == result
 
 
+def test_every_model_of_the_plans_types_is_deleted(do: Task, script: Script) -> None:
+    """Each judged by its own tags: one that another execution made stays."""
+    others = [{"ModelName": f"harbour-0-{n}", "PrimaryContainer": {}} for n in ("mine", "theirs")]
+    requests = {**PLAN["requests"], "other_models": others}
+    script.missing("describe_endpoint").missing("describe_endpoint_config", "endpoint configuration")
+    deleted(model(script), "delete_model", "ModelName")
+    for one, made_by in zip(others, (OURS, THEIRS), strict=True):
+        name = one["ModelName"]
+        arn = f"{ARN.format('model')}-{name}"
+        known = {"ModelName": name, "ModelArn": arn, "CreationTime": NOW}
+        script.answers("sagemaker", "describe_model", known, {"ModelName": name})
+        script.tags(made_by)
+        if made_by == OURS:
+            script.answers("sagemaker", "delete_model", {}, {"ModelName": name})
+
+    result = do("RollBack", script.clients, results=results(plan_deployment={**PLAN, "requests": requests}))
+
+    assert result["gone"] == [ENDPOINT, CONFIG, MODEL, "model harbour-0-mine"]
+    assert len(result["kept"]) == 1
+    assert "harbour-0-theirs" in result["kept"][0]
+
+
 @pytest.mark.parametrize("status", ["Creating", "Updating", "SystemUpdating", "RollingBack"])
 def test_an_endpoint_that_cannot_be_deleted_yet_is_waited_for(do: Task, script: Script, status: str) -> None:
     """AWS refuses to delete it, so it is not asked to."""

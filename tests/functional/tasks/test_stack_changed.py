@@ -234,7 +234,7 @@ def test_no_model_is_made_of_anything_but_what_was_assembled(
     elsewhere = {**put, field: "elsewhere"}
 
     with pytest.raises(StackChanged) as refusal:
-        do("CreateModel", script.clients, request=request, assembled=elsewhere)
+        do("CreateModel", script.clients, request=request, others=[], assembled=elsewhere)
 
     (problem,) = refusal.value.problems
     assert f"the plan names s3://{put['bucket']}/{put['key']}," in problem.seen

@@ -221,6 +221,9 @@ class Parameters(Paginated):
     def get_parameter(self, **request: Any) -> dict[str, Any]:
         """Return one."""
         self.named |= self.meanwhile
+        if request["Name"] not in self.named:
+            told = {"Error": {"Code": "ParameterNotFound", "Message": "no such parameter"}}
+            raise ClientError(told, "GetParameter")  # type: ignore[arg-type]
         return {"Parameter": {"Value": self.named[request["Name"]], "Version": 1}}
 
     def delete_parameter(self, **request: Any) -> None:
@@ -246,6 +249,22 @@ def outcomes(result: dict[str, Any], name: str) -> dict[str, str]:
 def reasons(result: dict[str, Any], name: str) -> str:
     """Return the reasons for the things of a name."""
     return "; ".join(one["reason"] for one in result["found"] if one["name"] == name)
+
+
+@pytest.mark.parametrize("named", [pytest.param(True, id="of a pool"), pytest.param(False, id="of none")])
+def test_a_model_that_a_type_of_a_pool_runs_is_used(world: World, *, named: bool) -> None:
+    """The configuration of what serves names it for a type that may yet run."""
+    own = f"{SERVING}-0a1b2c"
+    world.sagemaker.make(own)
+    del world.sagemaker.endpoints[own], world.sagemaker.configs[own]
+    if named:
+        (variant,) = world.sagemaker.configs[SERVING]["ProductionVariants"]
+        pool = {"InstanceType": "ml.c5.large", "Priority": 1, "ModelNameOverride": own}
+        variant["InstancePools"] = [pool]
+
+    world.sweep()
+
+    assert (own in world.sagemaker.models) is named
 
 
 ALL_LEFT = {"endpoint": "deleting", "endpoint configuration": "waiting", "model": "waiting"}
@@ -651,10 +670,11 @@ def test_what_has_expired_goes_in_two_looks(expiring: World) -> None:
     """Endpoint and parameter, with a word to the topic; then model and configuration. A leftover stays."""
     expiring.scaling.scale(SERVING)
 
-    assert look(expiring, NOW - timedelta(seconds=1)) == []
     assert look(expiring) == [("taken down", "")]
     assert expiring.sagemaker.deleted == [f"target {SERVING}", f"endpoint {SERVING}"]
     assert expiring.parameters.named == {}
+    # Its record goes next, and needs no word of what was told.
+    assert "sealift:expiry-told" not in expiring.sagemaker.tags[f"arn:config/{SERVING}"]
     (told,) = expiring.published
     assert f"endpoint {SERVING} was taken down" in told
     assert "ENDPOINT_NAME of" in told
@@ -664,6 +684,93 @@ def test_what_has_expired_goes_in_two_looks(expiring: World) -> None:
     assert expiring.names() == {kind: {LEFT} for kind in expiring.names()}
     assert look(expiring) == []
     assert len(expiring.published) == 1
+
+
+def test_the_end_is_told_once_beforehand_and_what_keeps_it_keeps_it(expiring: World) -> None:
+    """An hour before, with who calls it; nothing is deleted. The tag that the notice names ends it."""
+    assert look(expiring, NOW - timedelta(hours=1, seconds=1)) == []
+    assert look(expiring, NOW - timedelta(hours=1)) == [("soon", "")]
+    assert look(expiring, NOW - timedelta(minutes=1)) == []
+
+    (told,) = expiring.published
+    assert f"endpoint {SERVING} is taken down in 1 h" in told
+    assert "ENDPOINT_NAME of" in told
+    keep = f"--resource-arn arn:config/{SERVING} --tags Key=sealift:expires-at,Value=never"
+    assert keep in told
+    assert expiring.sagemaker.deleted == []
+    expiring.sagemaker.tags[f"arn:config/{SERVING}"]["sealift:expires-at"] = "never"
+    assert look(expiring) == []
+
+
+def test_an_end_that_was_moved_is_told_anew(expiring: World) -> None:
+    """As where it was deployed again, for longer or for shorter."""
+    assert look(expiring, NOW - timedelta(minutes=30)) == [("soon", "")]
+    sooner = NOW - timedelta(minutes=10)
+    expiring.sagemaker.tags[f"arn:config/{SERVING}"]["sealift:expires-at"] = sooner.isoformat()
+
+    assert look(expiring, NOW - timedelta(minutes=20)) == [("soon", "")]
+    assert len(expiring.published) == 2
+
+
+def test_without_a_topic_nobody_is_told_and_nothing_is_written_down(expiring: World) -> None:
+    """A topic that comes later is told then."""
+    result = expiring.sweep(only="expired", now=(NOW - timedelta(minutes=30)).isoformat(), topic=None)
+
+    assert [one["outcome"] for one in result["expired"]] == ["soon"]
+    assert look(expiring, NOW - timedelta(minutes=15)) == [("soon", "")]
+
+
+def test_a_notice_that_cannot_be_written_down_is_said_to_come_again(expiring: World) -> None:
+    """The task does not fail over it: what else is due is done."""
+    expiring.sagemaker.denied.add("AddTags")
+
+    result = expiring.sweep(only="expired", now=(NOW - timedelta(minutes=30)).isoformat())
+
+    assert len(expiring.published) == 1
+    assert f"that the topic was told of {SERVING} could not be written" in result["unseen"][0]
+
+
+def test_what_stays_though_its_time_is_long_over_is_told_once(expiring: World) -> None:
+    """It costs money, and each look tries again; a first failure may pass."""
+    expiring.sagemaker.denied.add("DeleteEndpoint")
+
+    for minutes, times in ((0, 0), (59, 0), (60, 1), (75, 1), (1440, 1)):
+        assert [outcome for outcome, _ in look(expiring, NOW + timedelta(minutes=minutes))] == ["failed"]
+        assert len(expiring.published) == times
+
+    (told,) = expiring.published
+    assert f"{SERVING} is not gone" in told
+    assert "no DeleteEndpoint" in told
+    assert "`sealift delete harbour`" in told
+    expiring.sagemaker.denied.clear()
+    assert look(expiring, NOW + timedelta(days=2)) == [("taken down", "")]
+
+
+def test_a_record_that_cannot_be_read_is_said_to_be_unseen(expiring: World) -> None:
+    """It may be one whose time is over."""
+    expiring.sagemaker.denied.add("ListTags")
+
+    result = expiring.sweep(only="expired")
+
+    assert result["expired"] == []
+    assert any(f"whether endpoint {SERVING} was deployed for a time" in one for one in result["unseen"])
+
+
+def test_an_endpoint_that_is_updated_in_place_has_an_end_too(expiring: World) -> None:
+    """Its name is the service's, which tells nobody that Sealift made it: its tags do."""
+    sagemaker = expiring.sagemaker
+    there = sagemaker.endpoints.pop(SERVING)
+    sagemaker.endpoints["harbour"] = {
+        **there,
+        "EndpointName": "harbour",
+        "EndpointArn": "arn:endpoint/harbour",
+    }
+    sagemaker.tags["arn:endpoint/harbour"] = sagemaker.tags.pop(f"arn:endpoint/{SERVING}")
+    sagemaker.tags[f"arn:config/{SERVING}"]["sealift:endpoint"] = "harbour"
+
+    assert look(expiring, NOW - timedelta(minutes=30)) == [("soon", "")]
+    assert look(expiring) == [("taken down", "")]
+    assert sagemaker.deleted == ["endpoint harbour"]
 
 
 @pytest.mark.parametrize("status", ["Creating", "Updating", "Deleting"])

@@ -21,7 +21,8 @@ from pipeline.image import ecr, registries
 from pipeline.image.contents import ImageContents, ImagePart
 from pipeline.image.layers import TreeFile
 from pipeline.naming import deployment_of, image_tag
-from pipeline.stack import bundles, template
+from pipeline.stack import budget, bundles, template
+from pipeline.stack.budget import BudgetStatus
 from tests.fake_registry import FakeRegistry, running
 from tests.unit.image.images import MemoryRegistry
 
@@ -145,15 +146,22 @@ def test_a_parameter_is_changed_and_then_kept(person: Person) -> None:
 def test_a_budget_is_made_kept_and_taken_back(person: Person) -> None:
     """With the topic's policy, by one parameter; a later deployment that says nothing of it changes nothing."""
 
+    def stands() -> BudgetStatus | None:
+        found = person.clients.cloudformation.describe_stacks(StackName="sealift")["Stacks"][0]
+        return budget.read(person.clients.budgets, found)
+
     def changed(*words: str) -> dict[str, str]:
         status, document = person.document("deploy", "--yes", *words)
         assert status == 0
         return {one["resource"]: one["change"] for one in document["changes"]}
 
     made = {"Budget": "add", "NotificationsPolicy": "add"}
+    assert stands() is None
     assert changed("--parameter", "BudgetUsdPerMonth=50") == made
     assert changed() == {}
+    assert stands() == BudgetStatus(50.0, 0.0, 0.0)
     assert changed("--parameter", "BudgetUsdPerMonth=0") == dict.fromkeys(made, "remove")
+    assert stands() is None
 
 
 def test_roles_of_endpoints_are_named_and_taken_back(person: Person) -> None:

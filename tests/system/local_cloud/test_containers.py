@@ -40,13 +40,9 @@ FIELDS = {
 
 
 @pytest.fixture(scope="module", params=ways.MODES)
-def up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up | None]:
-    """Yield the local cloud of true containers; None where the one of all system tests is to be taken."""
-    if request.param == "process":
-        yield None
-        return
-    with local_up.running(tmp_path_factory.mktemp("layers")) as up:
-        yield up
+def up(request: pytest.FixtureRequest) -> Up | None:
+    """Return the local cloud of true containers; None where the one of all system tests is to be taken."""
+    return None if request.param == "process" else request.getfixturevalue("true_cloud")
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from tests import ways
 from tests.system.local_cloud.test_hosting import MIB, Cloud, alive, eventually
 from tests.ways import ImageHere, Member, Way, layer
+from tools.image_test import tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,7 @@ ThreadingHTTPServer((host, port), Handler).serve_forever()
 def way() -> Iterator[Way]:
     """Yield the way of true containers, with an image of a server that does what it is told."""
     with tempfile.TemporaryDirectory() as folder:
-        yield ways.way("runc", Path(folder), SERVER, ENVIRONMENT)
+        yield ways.way(ways.RUNTIME, Path(folder), SERVER, ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +219,9 @@ def test_a_child_that_is_killed_for_memory_is_the_containers_end(cloud: Cloud) -
 def test_the_memory_limit_is_the_endpoints(cloud: Cloud) -> None:
     """To the byte, and swap adds nothing."""
     (folder,) = (one for one in cloud.folders() if one.name in cloud_log_streams(cloud))
-    group = control_group(cloud, folder)
 
-    limit = group / ("memory.max" if group_is_unified(cloud) else "memory.limit_in_bytes")
+    assert cloud.way.runtime is not None
+    limit = cloud.way.runtime.hierarchy.limit(cgroup_of(folder.name))
     assert int(limit.read_text()) == 1024 * MIB
 
 
@@ -319,10 +320,11 @@ from local_cloud.hosting.containers.oci_runtime import find_runtime
 from tests.ways import ImageHere
 
 given = json.loads(Path(sys.argv[1]).read_text())
+found = find_runtime(tuple(given["runtimes"]))
 image = ImageHere(given["config"], tuple(map(Path, given["layers"])), given["digest"])
 hosting = Hosting(
     region="us-east-1", account_id="123456789012", fetch=None, log=lambda *_: None,
-    settings=HostingSettings(creating_s=0), pull=lambda _uri: image, runtime=find_runtime().runtime,
+    settings=HostingSettings(creating_s=0), pull=lambda _uri: image, runtime=found.runtime,
 )
 role = "arn:aws:iam::123456789012:role/endpoint"
 hosting.handle("CreateModel", {"ModelName": "m", "PrimaryContainer": {"Image": "i"}, "ExecutionRoleArn": role})
@@ -345,6 +347,7 @@ def local_cloud(way: Way, folder: Path) -> Iterator[tuple[subprocess.Popen[str],
         "config": way.image.config,
         "layers": [str(one) for one in way.image.layers],
         "digest": "sha256:1",
+        "runtimes": tools.runtimes(),
     }
     (folder / "image.json").write_text(json.dumps(given))
     (folder / "parent.py").write_text(PARENT)
@@ -406,18 +409,6 @@ def cloud_log_streams(cloud: Cloud) -> str:
     """Return what tells the folder of the shared endpoint: a line in its log."""
     told(cloud, "print('here')")
     return cloud.stream("told")
-
-
-def control_group(cloud: Cloud, folder: Path) -> Path:
-    """Return a container's control group for memory."""
-    assert cloud.way.runtime is not None
-    return cloud.way.runtime.hierarchy.counter(cgroup_of(folder.name)).parent
-
-
-def group_is_unified(cloud: Cloud) -> bool:
-    """Return whether control groups are of version 2."""
-    assert cloud.way.runtime is not None
-    return cloud.way.runtime.hierarchy.unified
 
 
 def without_data(cloud: Cloud, name: str) -> None:

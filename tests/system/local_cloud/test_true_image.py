@@ -7,30 +7,28 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from local_cloud.cloud import CONSUMER, REGION
-from tests.system import local_up
+from tests import ways
 from tests.system.local_up import PATIENCE_S, REPOSITORY, Up, containers
 from tests.system.workflow.test_deployment import settings
 
 
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """Yield a local cloud that runs true containers, with our image in its registry."""
-    with local_up.running(tmp_path_factory.mktemp("layers")) as up:
-        yield up
+@pytest.fixture
+def up(true_cloud: Up) -> Up:
+    """Return a local cloud that runs true containers, with our image in its registry."""
+    return true_cloud
 
 
 def test_it_says_that_endpoints_run_in_containers(up: Up) -> None:
     """In one line, with the runtime."""
     (line,) = (one for one in up.said if one.startswith("endpoints "))
 
-    assert line.startswith("endpoints whose image is here run in containers of it (runc ")
+    assert line.startswith(f"endpoints whose image is here run in containers of it ({ways.RUNTIME} ")
 
 
 def test_our_image_is_deployed_into_a_true_container(up: Up, archive: Path) -> None:

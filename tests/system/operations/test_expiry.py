@@ -27,7 +27,7 @@ def look(cloud: LocalCloud, now: datetime) -> dict[str, Any]:
 
 
 def test_what_was_deployed_for_a_time_goes_when_it_is_over(deployments: Deployments, archive: Path) -> None:
-    """Not before; then the endpoint with its parameter, and at the next look the rest. Another service stays."""
+    """Told an hour before, once; then the endpoint with its parameter, and at the next look the rest. Another stays."""
     cloud = deployments.cloud
     shown = deployments.upload(archive, "regatta", settings(expires_after_h=2))
     stays = deployments.upload(archive, "liner", settings(consumer=None))
@@ -39,7 +39,18 @@ def test_what_was_deployed_for_a_time_goes_when_it_is_over(deployments: Deployme
     parameter = "/sealift/sealift/regatta/endpoint"
     assert cloud.clients.ssm.get_parameter(Name=parameter)["Parameter"]["Value"] == endpoint
 
+    assert look(cloud, at - timedelta(hours=1, seconds=1))["expired"] == []
+    (soon,) = look(cloud, at - timedelta(minutes=59))["expired"]
+    assert (soon["endpoint_name"], soon["outcome"]) == (endpoint, "soon")
+    (record,) = soon["records"]
     assert look(cloud, at - timedelta(seconds=1))["expired"] == []
+    # As the notice says how it is kept.
+    for value in ("never", shown.results["expires_at"]):
+        cloud.clients.sagemaker.add_tags(
+            ResourceArn=record, Tags=[{"Key": "sealift:expires-at", "Value": value}]
+        )
+        if value == "never":
+            assert look(cloud, at)["expired"] == []
     assert sorted(deployments.resources()["endpoints"]) == sorted([endpoint, kept])
 
     first = look(cloud, at)

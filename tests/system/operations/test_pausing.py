@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 from pipeline import cli
@@ -10,14 +12,38 @@ from tests.system.rollout.test_instances import CHEAPEST, on_instances
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
+    from local_cloud.calls import AwsCall
     from local_cloud.cloud import LocalCloud
     from tests.system.conftest import Deployments, DocumentOf
 
 
-def test_a_service_is_paused_and_comes_back(
-    deployments: Deployments, archive: Path, document_of: DocumentOf
+def _interrupt(
+    cloud: LocalCloud, operation: str, capsys: pytest.CaptureFixture[str], command: str, *told: str
 ) -> None:
-    """Same name, tags, scaling, alarms and parameter; meanwhile it costs nothing, and its consumer is named."""
+    """Interrupt a command on the service while it waits for an answer, and see what it tells."""
+
+    def press(_caller: str, call: AwsCall) -> None:
+        if call.operation == operation:
+            cloud.before_call(None)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    cloud.before_call(press)
+    status = cli.main([command, "tug", "--yes"])
+    said = "".join(capsys.readouterr())
+    assert status == cli.INTERRUPTED
+    for words in told:
+        assert words in said
+
+
+def test_a_service_is_paused_and_comes_back(
+    deployments: Deployments, archive: Path, document_of: DocumentOf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Same name, tags, scaling, alarms and parameter; meanwhile it costs nothing, and its consumer is named.
+
+    Both commands are interrupted first: they tell how things stand, and the next run goes on.
+    """
     cloud = deployments.cloud
     asked = {"max": 3, "invocations_per_instance": 20}
     ended = deployments.upload(archive, "tug", on_instances(auto_scaling=asked))
@@ -30,6 +56,16 @@ def test_a_service_is_paused_and_comes_back(
     assert (status, dry["status"], dry["endpoints"]) == (cli.OK, "planned", [endpoint])
     assert dry["saves_usd_per_hour"] > 0
     assert any(endpoint in caller and "ENDPOINT_NAME" in caller for caller in dry["callers"])
+    assert deployments.resources()["endpoints"] == [endpoint]
+
+    _interrupt(
+        cloud,
+        "AddTags",
+        capsys,
+        "pause",
+        f"stays    endpoint {endpoint} (InService), at $",
+        "`sealift pause tug` goes on, `sealift resume tug` brings it back",
+    )
     assert deployments.resources()["endpoints"] == [endpoint]
 
     status, paused = document_of("pause", "tug", "--yes")
@@ -58,6 +94,9 @@ def test_a_service_is_paused_and_comes_back(
     _, removal = document_of("delete", "tug", "--dry-run")
     assert removal["paused"] == [endpoint]
     assert any(endpoint in caller for caller in removal["callers"])
+
+    goes_on = "`sealift resume tug` goes on, `sealift pause tug` takes it away again"
+    _interrupt(cloud, "CreateEndpoint", capsys, "resume", f"endpoint {endpoint}", goes_on)
 
     status, resumed = document_of("resume", "tug", "--yes")
     assert (status, resumed["status"]) == (cli.OK, "resumed"), resumed

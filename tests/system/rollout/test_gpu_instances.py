@@ -12,7 +12,7 @@ import pytest
 from tests.system.conftest import NOTHING, Deployments
 from tests.system.rollout.test_instances import on_instances
 
-A10G, L4, GRAVITON = "ml.g5.xlarge", "ml.g6.xlarge", "ml.c8g.large"
+A10G, L4, GRAVITON, X86 = "ml.g5.xlarge", "ml.g6.xlarge", "ml.c8g.large", "ml.c5.large"
 
 
 @pytest.fixture
@@ -70,6 +70,35 @@ def test_a_gpu_serves_once_its_quota_was_raised(
     assert told["SM_LLAMA_CPP_MODEL"] == "/opt/ml/model/harbour.gguf"
 
 
+@pytest.fixture
+def small_gpus(deployments: Deployments) -> Iterator[None]:
+    """Let GPUs have less than the arithmetic counts on, and a start that fails be given up soon."""
+    hosting = deployments.cloud.hosting
+    before = hosting.startup_deadline_s
+    hosting.gpu_gib, hosting.startup_deadline_s = 0.5, 1.5
+    yield
+    hosting.gpu_gib, hosting.startup_deadline_s = None, before
+
+
+@pytest.mark.usefixtures("small_gpus")
+def test_a_gpu_that_has_less_than_was_counted_on_fails_the_deployment(
+    deployments: Deployments, model: Path, allowed: Callable[..., None]
+) -> None:
+    """With llama.cpp's own words out of the log, what to do about it, and nothing left."""
+    allowed(g5=1)
+    ended = deployments.upload(model, "full", on_gpus(instance_type=A10G), name="harbour.gguf")
+
+    assert (ended.status, ended.error) == ("FAILED", "EndpointFailed")
+    diagnosed = ended.results["diagnose"]
+    assert diagnosed["cause_name"] == "GpuOutOfMemory"
+    cause = str(ended.cause)
+    assert "MiB on device 0: cudaMalloc failed: out of memory" in cause
+    for way_out in ("n_ctx", "n_gpu_layers", "a larger instance_type"):
+        assert way_out in diagnosed["fix"]
+        assert way_out in cause
+    assert deployments.resources() == NOTHING
+
+
 def test_a_quota_of_one_gpu_type_leads_to_the_next(
     deployments: Deployments, model: Path, allowed: Callable[..., None]
 ) -> None:
@@ -109,3 +138,38 @@ def test_graviton_takes_the_image_for_arm64(deployments: Deployments, model: Pat
     wrong = on_gpus(instance_type=GRAVITON, instance_types=[own], image_uri=x86)
     refused = deployments.upload(model, "arm", wrong, name="harbour.gguf")
     assert (refused.status, refused.error) == ("FAILED", "ModelDoesNotFit")
+
+
+def test_a_type_of_another_platform_runs_its_own_model(deployments: Deployments, model: Path) -> None:
+    """Where there is no Graviton to be had, x86-64 runs with its own image; a good deployment later both models go."""
+    sized = {"vcpus": 2, "memory_gib": 4}
+    types = [
+        {"name": GRAVITON, "usd_per_hour": 0.01, "memory_bandwidth_gb_s": 11, **sized},
+        {"name": X86, "usd_per_hour": 0.02, "memory_bandwidth_gb_s": 12, **sized},
+    ]
+    hosting = deployments.cloud.hosting
+    hosting.short_of = frozenset({GRAVITON})
+    try:
+        ended = deployments.upload(model, "mixed", on_gpus(instance_types=types), name="harbour.gguf")
+    finally:
+        hosting.short_of = frozenset()
+
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert "cargo" in ended.results["smoke_test"]["transcript"][0]["answer"].lower()
+    plan = ended.results["plan_deployment"]
+    name = plan["names"]["endpoint"]
+    own = plan["instances"]["offers"][1]["model"]
+    assert sorted(deployments.resources()["models"]) == sorted([name, own])
+    sagemaker: Any = deployments.cloud.clients.sagemaker
+    (variant,) = sagemaker.describe_endpoint_config(EndpointConfigName=name)["ProductionVariants"]
+    assert [one.get("ModelNameOverride") for one in variant["InstancePools"]][:2] == [None, own]
+    (serving,) = sagemaker.describe_endpoint(EndpointName=name)["ProductionVariants"]
+    assert serving["DeployedImages"][0]["SpecifiedImage"].endswith("/llama-cpp:server-sagemaker-cpu-v1")
+    assert ended.results["restore_capacity"]["steps"][0].startswith(
+        f"runs on 1 x {X86} instead of 1 x {GRAVITON}"
+    )
+    second = deployments.upload(model, "mixed", on_gpus(instance_type=X86), name="harbour.gguf")
+
+    assert second.status == "SUCCEEDED", second.cause
+    new = second.results["plan_deployment"]["names"]["endpoint"]
+    assert deployments.resources() == {"endpoints": [new], "configs": [new], "models": [new]}

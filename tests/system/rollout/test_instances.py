@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from local_cloud.cloud import LocalCloud
+from local_cloud.faults import Fault
 from pipeline.operations import service_status
 from pipeline.sizing import hourly_costs, instance_types
 from tests.system.conftest import BEFORE, NOTHING, WAIT_S, Deployments
@@ -19,6 +20,7 @@ from tests.system.workflow.test_deployment import settings
 
 CHEAPEST = "ml.c5.large"
 """It holds the small model."""
+STREAM = ("sagemaker-runtime", "InvokeEndpointWithResponseStream")
 
 
 def on_instances(**more: Any) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def test_a_bare_model_becomes_an_endpoint_that_answers(deployments: Deployments,
 
 
 def test_one_file_for_an_image_with_code_of_its_own_is_pinned(deployments: Deployments, model: Path) -> None:
-    """The model names the ETag of the copy, and the server finds the file by its name."""
+    """The model names the ETag of the copy, the server finds the file by its name; streams that go wrong are undone."""
     asked = on_instances(container="llama-cpp", inference={"n_ctx": 256})
     ended = deployments.upload(model, "pinned", asked, name="harbour.gguf")
 
@@ -92,6 +94,32 @@ def test_one_file_for_an_image_with_code_of_its_own_is_pinned(deployments: Deplo
     config = ended.results["plan_deployment"]["names"]["endpoint_config"]
     described: Any = deployments.cloud.clients.sagemaker.describe_endpoint_config(EndpointConfigName=config)
     assert described["MetricsConfig"] == {"EnableDetailedObservability": True}
+    assert ended.results["smoke_test"]["speed"]["first_token_s"] > 0
+    _goes_back(deployments, model, name)
+
+
+def _goes_back(deployments: Deployments, model: Path, before: str) -> None:
+    """See that a deployment whose streamed answer is wrong, or whose stream breaks, is undone."""
+    there, variables = deployments.resources(), deployments.consumer_variables()
+    test = {"prompts": ["What?"], "expect": {"contains": "submarine"}}
+    asked = on_instances(container="llama-cpp", inference={"n_ctx": 512})
+    wrong = deployments.upload(model, "pinned", {**asked, "smoke_test": test}, name="harbour.gguf")
+    smoke_test = deployments.cloud.physical_id("SmokeTest")
+    deployments.cloud.faults.replace([Fault(*STREAM, "ModelStreamError", caller=smoke_test)])
+    broken = deployments.upload(model, "pinned", asked, name="harbour.gguf")
+
+    assert (wrong.status, wrong.error) == ("FAILED", "SmokeTestFailed"), wrong.cause
+    assert "submarine" in str(wrong.cause)
+    assert (broken.status, broken.error) == ("FAILED", "SmokeTestFailed"), broken.cause
+    assert "stream" in str(broken.cause)
+    for one in (wrong, broken):
+        new = one.results["plan_deployment"]["names"]["endpoint"]
+        assert new != before
+        assert f"endpoint {new}" in one.results["roll_back"]["gone"]
+    assert (deployments.resources(), deployments.consumer_variables()) == (there, variables)
+    streams = [one for one in deployments.cloud.recorded if (one.call.service, one.call.operation) == STREAM]
+    assert streams
+    assert {one.caller for one in streams} == {smoke_test}
 
 
 def test_an_archive_goes_to_an_instance_too(deployments: Deployments, archive: Path) -> None:

@@ -185,8 +185,10 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
     taken_over = {**settings()["consumer"], "take_over": True}
     on_instances = {**_scaled(consumer=taken_over), "auto_scaling": None, "strategy": "in_place", "bake_s": 1}
     for n_ctx in (256, 512):
-        asked = {**on_instances, "inference": {"n_ctx": n_ctx}}
+        asked = {**on_instances, "inference": {"n_ctx": n_ctx}, "expires_after_h": 1}
         _good(deployments.upload(archive, "instances", asked))
+    soon = (datetime.now(UTC) + timedelta(minutes=45)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert [one["outcome"] for one in run_schedule(cloud, now=soon, only="expired")["expired"]] == ["soon"]
     # A shard of a split model: whether the others are there is looked at, and they are not.
     cloud.clients.s3.put_object(
         Bucket=deployments.bucket, Key="models/split/model-00001-of-00002.gguf", Body=b"GGUF"

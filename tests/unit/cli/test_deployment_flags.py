@@ -25,6 +25,7 @@ SAID: list[tuple[list[str], dict[str, Any]]] = [
     (["--instance-type", "ml.m5.large"], {"instance_type": "ml.m5.large"}),
     (["--prefer", "fastest"], {"prefer": "fastest"}),
     (["--min-tokens-per-s", "10"], {"min_tokens_per_s": 10}),
+    (["--answer-within-s", "20"], {"answer_within_s": 20}),
     (["--allow-instances"], {"allow_instances": True}),
     (["--no-allow-instances"], {"allow_instances": False}),
     (["--container", "custom"], {"container": "custom"}),

@@ -160,3 +160,21 @@ def test_a_file_that_never_came_is_missed() -> None:
 
     with pytest.raises(ValueError, match=r"'b.gguf' never came"):
         stream.finish()
+
+
+def test_whoever_gave_a_buffer_may_write_to_it_again() -> None:
+    """What is hashed beside is what was given, whatever is in its place by then."""
+    content = {"m.gguf": b"ab" * (1 << 20)}
+    whole, parts = streamed(content, part_bytes=1 << 20, piece=1 << 20)
+    stream = LayerStream([LayerFile("m.gguf", len(content["m.gguf"]))], 1 << 20)
+    stream.begin("m.gguf")
+    buffer, again = bytearray(1 << 20), []
+    for at in range(0, 2 << 20, 1 << 20):
+        buffer[:] = content["m.gguf"][at : at + (1 << 20)]
+        stream.write(memoryview(buffer))
+        buffer[:] = bytes(1 << 20)
+        again += stream.take()
+    stream.finish()
+
+    assert (stream.digest, stream.diff_id) == (whole.digest, whole.diff_id)
+    assert b"".join(one.data for one in [*again, *stream.take()]) == b"".join(one.data for one in parts)

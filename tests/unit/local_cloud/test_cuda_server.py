@@ -116,17 +116,20 @@ def test_a_models_header_decides(tmp_path: Path) -> None:
 def test_the_program_becomes_the_real_server_or_says_why_not(tmp_path: Path) -> None:
     """With that one's arguments as they are; else its last words and its exit status."""
 
-    def run(kind: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, cuda_server.__file__, kind, "/bin/echo", *arguments]
+    def run(kind: str, *arguments: str, gpu_gib: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, cuda_server.__file__, kind, gpu_gib, "/bin/echo", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     served = run("ml.g5.xlarge", "--metrics", "--n-gpu-layers", "9")
     refused = run("ml.c5.xlarge", "--metrics")
     model = str(shapes.sparse(shapes.GEMMA_27B, tmp_path / "gemma.gguf"))
     full = run("ml.g4dn.xlarge", "--model", model, "--n-gpu-layers", "63")
+    held = run("ml.g5.xlarge", "--model", model, "--n-gpu-layers", "63")
+    less = run("ml.g5.xlarge", "--model", model, "--n-gpu-layers", "63", gpu_gib="15.5")
 
     assert (served.returncode, served.stdout) == (0, "--metrics --n-gpu-layers 9\n")
     assert (refused.returncode, refused.stdout) == (127, "")
     assert refused.stderr == f"{cuda_server.NO_DRIVER}\n"
-    assert full.returncode == 1
-    assert "cudaMalloc failed: out of memory" in full.stderr
+    assert (full.returncode, held.returncode, less.returncode) == (1, 0, 1)
+    for one in (full, less):
+        assert "cudaMalloc failed: out of memory" in one.stderr

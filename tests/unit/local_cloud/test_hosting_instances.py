@@ -724,6 +724,30 @@ def test_a_pool_runs_the_first_type_there_is(
     world.endpoint("f", other.replace(".", "-"))
 
 
+@pytest.mark.parametrize(
+    ("short_of", "image", "environment"),
+    [
+        pytest.param(frozenset(), "image:1", {}, id="the variant's"),
+        pytest.param(frozenset({FIRST}), "image:2", {"SLOTS": "2"}, id="its own"),
+    ],
+)
+def test_a_type_runs_the_model_that_it_has(
+    world: World, short_of: frozenset[str], image: str, environment: dict[str, str]
+) -> None:
+    """With its image and environment, and DescribeEndpoint tells the image; more instances run the same."""
+    world.hosting.short_of = short_of
+    world.model("own", Image="image:2", Environment={"SLOTS": "2"})
+    own = {"InstanceType": SECOND, "Priority": 2, "ModelNameOverride": "own"}
+    serve_pool(world, InstancePools=[{"InstanceType": FIRST, "Priority": 1}, own])
+
+    deployment = world.containers[-1].deployment
+    assert (deployment.image, deployment.environment) == (image, environment)
+    (variant,) = world.ask("DescribeEndpoint", EndpointName="e")["ProductionVariants"]
+    assert variant["DeployedImages"][0]["SpecifiedImage"] == image
+    (configured,) = world.ask("DescribeEndpointConfig", EndpointConfigName="c")["ProductionVariants"]
+    assert configured["InstancePools"][1] == own
+
+
 def test_the_order_is_that_of_the_priorities(world: World) -> None:
     """Not that of the list."""
     pools = [{"InstanceType": SECOND, "Priority": 5}, {"InstanceType": FIRST, "Priority": 2}]
@@ -820,8 +844,8 @@ def test_more_instances_of_a_pool_are_of_the_type_that_runs(world: World) -> Non
         ),
         pytest.param(
             pooled(InstancePools=[{"InstanceType": FIRST, "Priority": 1, "ModelNameOverride": "other"}]),
-            "does not emulate",
-            id="a model of its own",
+            "Could not find model",
+            id="a model that is not there",
         ),
         pytest.param(
             pooled(FIRST, VariantInstanceProvisionTimeoutInSeconds=60),

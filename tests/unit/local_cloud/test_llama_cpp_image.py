@@ -89,6 +89,8 @@ def test_a_cuda_image_is_the_real_server_behind_the_memory_of_its_type() -> None
 
     assert command[:2] == real[:2]
     assert command[3].endswith("/cuda_server.py")
-    assert command[4:] == ("ml.g5.xlarge", "/built/llama-server")
+    assert command[4:] == ("ml.g5.xlarge", "", "/built/llama-server")
+    less = HostingSettings(llama_server=real).command_for(cuda, "ml.g5.xlarge", 0.5)
+    assert less[4:] == ("ml.g5.xlarge", "0.5", "/built/llama-server")
     imitated = entry_point(None)
     assert HostingSettings(llama_server=imitated).command_for(cuda, "ml.g5.xlarge") == imitated

@@ -20,7 +20,7 @@ from pipeline.operations.service_status import (
     Running,
     StatusFacts,
 )
-from pipeline.rollout.answer_speed import AnswerSpeed, SpeedComparison
+from pipeline.rollout.answer_speed import AnswerSpeed, ComputedSpeed, SpeedComparison
 from pipeline.rollout.releases import Consumer, Release
 from pipeline.sizing.running_cost import Cost
 from pipeline.time_format import span
@@ -191,19 +191,20 @@ def test_a_service_is_told_in_full() -> None:
 def test_a_speed_stands_with_its_endpoint() -> None:
     """Measured by the smoke test, beside what the plan computed; for machines as figures."""
     facts = StatusFacts(endpoints=(endpoint("harbour-2"),), releases={"harbour": (NEW,)})
-    speeds = {"harbour-2": SpeedComparison(AnswerSpeed(2.0, 0.25, 32, 14.5), 14.0)}
+    speeds = {"harbour-2": SpeedComparison(AnswerSpeed(2.0, 0.25, 32, 14.5), ComputedSpeed(14.0, 0.3))}
 
     (service,) = service_status.arrange(facts)
 
     assert list(status.lines([service], NOW, speeds))[-2] == (
         "             speed measured warm with one caller: first token after 0.25 s, 14.5 tokens/s; the plan computed "
-        "about 14"
+        "first token after 0.30 s of a prompt of 512 tokens, about 14 tokens/s"
     )
     assert status.document(service, NOW, speeds)["deployments"][0]["speed"] == {
         "seconds": 2.0,
         "first_token_s": 0.25,
         "tokens": 32,
         "tokens_per_s": 14.5,
+        "planned_first_token_s": 0.3,
         "planned_tokens_per_s": 14.0,
     }
 
@@ -390,7 +391,7 @@ def test_what_is_paused_is_told_with_the_way_back() -> None:
 
 
 def test_what_comes_back_and_what_goes_is_told_with_its_endpoint() -> None:
-    """A resume that was cut short has its end named; a life, how long it still is."""
+    """What was paused or brought back by half has its ways on named; a life, how long it still is."""
     (back,) = service_status.arrange(
         StatusFacts(
             (endpoint("harbour-1", "Creating"),),
@@ -403,7 +404,11 @@ def test_what_comes_back_and_what_goes_is_told_with_its_endpoint() -> None:
         )
     )
 
-    assert "  resuming   harbour-1: `sealift resume harbour` finishes it" in status.lines([back], NOW)
+    half = (
+        "  half-way   harbour-1 runs, and is marked as paused: `sealift resume harbour` keeps it, "
+        "`sealift pause harbour` takes it away"
+    )
+    assert half in status.lines([back], NOW)
     assert back.paused == ()
     goes = "             goes by itself in 1 h, at 2026-01-02T13:00:00.000Z"
     assert goes in status.lines([short], NOW)

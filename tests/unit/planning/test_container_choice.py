@@ -150,3 +150,20 @@ def test_a_container_without_an_image_is_refused_with_the_way_to_one() -> None:
     assert problem.error == "NoImage"
     assert TAG in problem.seen
     assert "`sealift image push`" in problem.fix
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        pytest.param({"container": "pytorch"}, "mmproj.gguf", id="nothing loads it"),
+        pytest.param({"container": "llama-cpp"}, None, id="AWS's image does"),
+        pytest.param({"container": "pytorch", "code": "archive"}, None, id="an archive's own code may"),
+    ],
+)
+def test_what_a_container_leaves_aside_is_known(fields: dict[str, Any], left: str | None) -> None:
+    """The first of it; of a model alone nothing."""
+    beside = [{"kind": "mmproj", "path": "mmproj.gguf"}, {"kind": "lora", "path": "lora.gguf"}]
+    found = container_choice.left_out(asked(**fields), {"companions": beside})
+
+    assert (found or {}).get("path") == left
+    assert container_choice.left_out(asked(**fields), {}) is None

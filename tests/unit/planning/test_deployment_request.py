@@ -496,6 +496,17 @@ def test_what_no_source_gives_is_missing(defaults: StackDefaults) -> None:
             "us-east-1",
             id="image of another region",
         ),
+        pytest.param(
+            {
+                "archive": ARCHIVE,
+                "hosting": "serverless",
+                "container": "custom",
+                "image_uri": f"{IMAGE.format(region='us-east-1')}-cuda",
+            },
+            "NoGpuOnServerless",
+            "image_uri",
+            id="image for GPUs on serverless",
+        ),
     ],
 )
 def test_a_request_must_hold_together(

@@ -785,6 +785,30 @@ def test_a_model_too_slow_for_cpus_goes_to_a_gpu(facts_with: FactsMaker) -> None
     assert made.arithmetic.endswith("(computed, not measured)")
 
 
+CUDA: dict[str, Any] = {"container": "custom", "image_uri": f"{IMAGE_URI}-cuda"}
+"""The same for GPUs, which its name says."""
+
+
+def test_an_image_of_our_own_for_gpus_goes_to_one(facts_with: FactsMaker) -> None:
+    """With the driver that it wants and the layers by llama-server's own variable, whether a type is named or not."""
+    for fields in (
+        CUDA,
+        {**CUDA, "instance_type": "ml.g6.xlarge"},
+        {**CUDA, "hosting": "auto", "allow_instances": True},
+    ):
+        made = plan.plan(instance_facts(facts_with, **fields))
+        on = made.instances
+        (variant,) = made.requests.create_endpoint_config["ProductionVariants"]
+
+        assert on is not None
+        assert on.offers[0].name == "ml.g6.xlarge"
+        assert {one.platform for one in on.offers} == {"cuda"}
+        assert made.image_uri == CUDA["image_uri"]
+        assert variant["InferenceAmiVersion"] == "al2023-ami-sagemaker-inference-gpu-4-1"
+        layers = {"LLAMA_ARG_N_GPU_LAYERS": str(on.offers[0].gpu_layers), "LLAMA_ARG_FLASH_ATTN": "on"}
+        assert layers.items() <= told(made).items()
+
+
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
@@ -812,7 +836,7 @@ def test_graviton_has_an_image_of_its_own(facts_with: FactsMaker) -> None:
     made = plan.plan(replace(instance_facts(facts_with), prices=read))
 
     assert made.instances is not None
-    assert {one.platform for one in made.instances.offers} == {"arm64"}
+    assert made.instances.offers[0].platform == "arm64"
     assert made.image_uri.endswith("/llama-cpp-arm64:server-sagemaker-cpu-v1")
     assert "N_GPU_LAYERS" not in str(told(made))
     assert _volume(made) == 19
@@ -832,6 +856,52 @@ def test_a_container_that_nobody_named_is_awss_llama_cpp_image_on_instances(fact
     assert "/llama-cpp:server-sagemaker-cuda" in chosen.image_uri
     assert chosen.notes[0].startswith("container 'llama-cpp' is chosen: on instances")
     assert not any("'pytorch'" in note for note in chosen.notes)
+
+
+SEEING = {"companions": [{"kind": "mmproj", "path": "mmproj-tower.gguf", "tensor_bytes": 1_000_000}]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "hosting"),
+    [
+        pytest.param({"container": "custom", **OURS}, "serverless", id="our image loads it"),
+        pytest.param({"container": "pytorch"}, "instance", id="the prebuilt one does not"),
+        pytest.param(
+            {"container": "pytorch", "hosting": "serverless"}, "serverless", id="the check has refused it"
+        ),
+    ],
+)
+def test_with_hosting_auto_a_model_goes_where_its_projector_is_loaded(
+    facts_with: FactsMaker, fields: dict[str, Any], hosting: str
+) -> None:
+    """A small model, which would fit serverless; where it does not go there the plan says why."""
+    facts = facts_with(**{"hosting": "auto", "allow_instances": True, **fields})
+    model = {**facts.model, **SEEING}
+    request = replace(facts.request, container_chosen=True)
+    made = plan.plan(replace(facts, model=model, request=request))
+    notes = [one for one in made.notes if one.startswith("on an instance, since serverless will not do: ")]
+
+    assert made.hosting == hosting
+    assert [note.split("'")[1] for note in notes] == ["mmproj-tower.gguf"] * (hosting == "instance")
+    if hosting == "instance":
+        assert "/llama-cpp:" in made.image_uri
+        assert told(made)["SM_LLAMA_CPP_MMPROJ"].endswith("/mmproj-tower.gguf")
+
+
+@pytest.mark.parametrize("hosting", ["auto", "instance"])
+def test_what_would_be_left_aside_is_refused(facts_with: FactsMaker, hosting: str) -> None:
+    """AWS's image answers messages alone, so another question keeps the container that loads no projector."""
+    fields = {"smoke_test": {"ask_with": "prompt"}, "hosting": hosting, "allow_instances": True}
+    facts = facts_with(container="pytorch", **fields)
+    request = replace(facts.request, container_chosen=True)
+
+    with pytest.raises(ModelDoesNotFit) as refusal:
+        plan.plan(replace(facts, model={**facts.model, **SEEING}, request=request))
+
+    (problem,) = refusal.value.problems
+    assert problem.error == "CompanionNotServed"
+    assert problem.seen.startswith("'mmproj-tower.gguf': a projector")
+    assert problem.fix.startswith('set "container" to "custom"')
 
 
 @pytest.mark.parametrize(
@@ -925,6 +995,144 @@ def test_a_pool_is_told_with_what_each_type_costs(facts_with: FactsMaker) -> Non
     ) in made.notes
     assert made.instances is not None
     assert made.instances.asked.pool == ("ml.g6.xlarge", "ml.g5.xlarge", "ml.g6e.xlarge")
+
+
+GRAVITON = {"ml.m8g.4xlarge": instance_types.ListedPrice(0.5, "AWS said so")}
+
+
+def validated(request: dict[str, Any], operation: str) -> dict[str, Any]:
+    """Return a request that the SDK's own validation takes."""
+    shape = SAGEMAKER.operation_model(operation).input_shape
+    assert ParamValidator().validate(request, shape).generate_report() == ""
+    return request
+
+
+def test_a_type_of_another_platform_has_a_model_of_its_own(facts_with: FactsMaker) -> None:
+    """Its image differs and nothing else; the types of one platform share a model, and the plan says which differ."""
+    made = plan.plan(replace(instance_facts(facts_with), prices=GRAVITON))
+    assert made.instances is not None
+    first, *others = made.instances.offers
+    (second,) = {one.model for one in others}
+    variant = variant_of(made)
+    models = [validated(one, "CreateModel") for one in made.requests.create_models]
+
+    assert {one.platform for one in others} == {"x86_64"}
+    assert first.model == variant["ModelName"] == made.names.model == models[0]["ModelName"]
+    assert [one.get("ModelNameOverride") for one in variant["InstancePools"]] == [
+        None,
+        *[second] * len(others),
+    ]
+    validated(made.requests.create_endpoint_config, "CreateEndpointConfig")
+    assert [one["ModelName"] for one in models] == [first.model, second]
+    assert second is not None
+    assert second.startswith(f"{made.names.model}-")
+    mine, theirs = (one["PrimaryContainer"] for one in models)
+    assert theirs["Image"].endswith("/llama-cpp:server-sagemaker-cpu-v1")
+    assert {**theirs, "Image": mine["Image"]} == mine
+    assert models[1] == {**models[0], "ModelName": second, "PrimaryContainer": theirs}
+    (note,) = [one for one in made.notes if one.startswith("where SageMaker has no capacity")]
+    assert note.count("(with a model of its own: the image for x86_64)") == len(others)
+
+
+def test_a_step_takes_the_model_of_the_first_type_that_is_left(facts_with: FactsMaker) -> None:
+    """And names another for those that need it; what was made already stays the plan's."""
+    made = plan.plan(replace(instance_facts(facts_with), prices=GRAVITON))
+    assert made.instances is not None
+    second, third = (one.name for one in made.instances.offers[1:])
+    own = made.requests.create_models[1]
+    stepped = sizes.step_instances(made, quotas.InstancesDown(second, 1, STEP))
+    fewer = sizes.step_instances(made, quotas.InstancesDown(made.instances.type, 1, STEP, without=second))
+    one = sizes.step_instances(fewer, quotas.InstancesDown(made.instances.type, 1, STEP, without=third))
+
+    assert variant_of(stepped)["ModelName"] == own["ModelName"]
+    assert variant_of(stepped)["InstancePools"] == pools(second, third)
+    assert stepped.requests.create_models == (own, made.requests.create_models[0])
+    assert stepped.image_uri == own["PrimaryContainer"]["Image"]
+    assert stepped.names.model == made.names.model
+    assert fewer.requests.create_models == made.requests.create_models
+    assert variant_of(fewer)["ModelName"] == made.names.model
+    assert one.requests.create_models == made.requests.create_models
+    assert (variant_of(one)["ModelName"], variant_of(one)["InstanceType"]) == (
+        made.names.model,
+        made.instances.type,
+    )
+
+
+def test_a_gpu_with_less_memory_has_a_model_with_fewer_slots(facts_with: FactsMaker) -> None:
+    """The largest is taken first, and is not held to what the smaller ones hold; scaling is, since any may run."""
+    sized = {"vcpus": 4, "memory_gib": 64, "memory_bandwidth_gb_s": 13, "local_disk_gb": 250}
+    types = [
+        {"name": "ml.g6e.xlarge", "usd_per_hour": 0.01, **sized},
+        {"name": "ml.g5.xlarge", "usd_per_hour": 0.02, **sized},
+        {"name": "ml.g6.xlarge", "usd_per_hour": 0.03, **sized},
+    ]
+    made = plan.plan(
+        instance_facts(
+            facts_with,
+            prefer="tokens-per-dollar",
+            instance_types=types,
+            inference={"n_ctx": 8192},
+            auto_scaling={"max": 3},
+        )
+    )
+    assert made.instances is not None
+    slots = [one.slots or 0 for one in made.instances.offers]
+    models = [one["PrimaryContainer"]["Environment"] for one in made.requests.create_models]
+
+    assert [one.name for one in made.instances.offers] == [one["name"] for one in types]
+    assert slots[0] > slots[1] == slots[2]
+    assert made.instances.slots == slots[0]
+    assert made.instances.auto_scaling is not None
+    assert made.instances.auto_scaling.concurrent_requests_per_instance == max(1, 0.75 * slots[1])
+    # Two types that are alike have one model.
+    assert [one["SM_LLAMA_CPP_PARALLEL"] for one in models] == [str(slots[0]), str(slots[1])]
+    assert [one["SM_LLAMA_CPP_CTX_SIZE"] for one in models] == [str(8192 * slots[0]), str(8192 * slots[1])]
+    assert any(
+        f"ml.g5.xlarge at $0.02 an hour (with a model of its own: {slots[1]} slots in place of {slots[0]})"
+        in one
+        for one in made.notes
+    )
+    stepped = sizes.step_instances(made, quotas.InstancesDown("ml.g5.xlarge", 1, STEP))
+    assert stepped.instances is not None
+    assert stepped.instances.slots == slots[1]
+
+
+def test_models_that_differ_make_another_deployment(facts_with: FactsMaker) -> None:
+    """A name is made of all that is deployed, and a repetition finds the models that its types need."""
+    facts = replace(instance_facts(facts_with), prices=GRAVITON)
+    made = plan.plan(facts)
+    assert made.instances is not None
+    every = made.instances.asked.pool
+    config = sizes.instances_config_name(made.names.model, made.instances.asked, every[1:], 1)
+    again = plan.plan(replace(facts, situation=instances_in_use(made.names.endpoint, config)))
+
+    assert again.requests.create_models == made.requests.create_models[1:]
+    assert variant_of(again)["ModelName"] == made.requests.create_models[1]["ModelName"]
+    assert again.image_uri == made.requests.create_models[1]["PrimaryContainer"]["Image"]
+
+
+def test_what_another_types_model_is_told_is_part_of_a_deployment(facts_with: FactsMaker) -> None:
+    """The same types and the same first model, and fewer slots on the other: not the same endpoint."""
+    sized = {"vcpus": 32, "memory_bandwidth_gb_s": 200}
+    first = {"name": "ml.m7i.8xlarge", "usd_per_hour": 0.01, "memory_gib": 128, **sized}
+
+    def named(memory_gib: float) -> tuple[str, set[str]]:
+        second = {"name": "ml.c7i.8xlarge", "usd_per_hour": 0.02, "memory_gib": memory_gib, **sized}
+        types = [first, {**second, "memory_bandwidth_gb_s": 250}]
+        made = plan.plan(
+            instance_facts(facts_with, instance_types=types, inference={"n_ctx": 8192}, min_tokens_per_s=8)
+        )
+        assert made.instances is not None
+        assert made.instances.asked.pool == ("ml.m7i.8xlarge", "ml.c7i.8xlarge")
+        return made.names.endpoint, {
+            one["PrimaryContainer"]["Environment"]["SM_LLAMA_CPP_PARALLEL"]
+            for one in made.requests.create_models
+        }
+
+    (one, few), (other, fewer) = named(27), named(23)
+
+    assert few != fewer
+    assert one != other
 
 
 def test_a_type_without_quota_leaves_the_pool(facts_with: FactsMaker) -> None:

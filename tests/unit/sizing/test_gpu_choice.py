@@ -160,7 +160,7 @@ def test_layers_that_are_asked_for_are_those() -> None:
     assert every[0].gpu_layers == 63
 
 
-def test_slots_follow_from_the_memory_of_every_gpu_that_is_offered() -> None:
+def test_slots_follow_from_the_memory_of_the_gpu_that_is_taken() -> None:
     """Eight at most, whatever CPUs there are; with less room fewer, and the caches' numbers make more of it."""
     few, offered = instance_choice.choose_slots("m.gguf", needs(shapes.GEMMA_27B), ALL, None, None)
     small, _ = instance_choice.choose_slots("m.gguf", needs(shapes.LLAMA_1B), ALL, "ml.g4dn.xlarge", None)

@@ -355,7 +355,14 @@ def test_awss_llama_cpp_image_is_there_for_each_platform(platform: str, name: st
         pytest.param(LLAMA_CPP, "1.dkr/mine:1", "ml.g5.xlarge", ("cuda",), id="a copy is for the type"),
         pytest.param(LLAMA_CPP, "1.dkr/mine:1", None, ("x86_64",), id="or for what most have"),
         pytest.param(CUSTOM, "1.dkr/mine:1", "ml.c8g.large", ("arm64",), id="ours is for the CPUs"),
-        pytest.param(CUSTOM, "1.dkr/mine:1", "ml.g5.xlarge", ("x86_64",), id="and never for GPUs"),
+        pytest.param(CUSTOM, "1.dkr/mine:1", "ml.g5.xlarge", ("x86_64",), id="and not for GPUs"),
+        pytest.param(CUSTOM, "1.dkr/mine:1-cuda", None, ("cuda",), id="but by its tag"),
+        pytest.param(
+            CUSTOM, "1.dkr/cuda13/mine@sha256:1", "ml.g5.xlarge", ("cuda",), id="or by its repository"
+        ),
+        pytest.param(CUSTOM, "1.dkr/barracuda:1", None, ("x86_64",), id="as a word"),
+        pytest.param(CUSTOM, "1.dkr/my-cudart:1", None, ("x86_64",), id="of its own"),
+        pytest.param(PYTORCH, None, None, ("x86_64",), id="TorchServe's own is not named"),
     ],
 )
 def test_an_image_that_is_named_is_for_one_platform(

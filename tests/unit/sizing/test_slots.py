@@ -182,14 +182,19 @@ def test_one_slot_is_planned_where_there_is_room_for_no_more() -> None:
     assert offers[0].name == small.name
 
 
-def test_every_type_that_may_be_stepped_to_holds_the_slots() -> None:
-    """The model's environment is made once; the first type's CPUs bound it, and the smallest memory."""
+def test_a_type_that_may_be_stepped_to_has_the_slots_that_it_holds() -> None:
+    """The first type has what suits it; another one has as many, or fewer where its memory is smaller."""
     first = an_instance(64, name="ml.m5.first", vcpus=4)
     second = replace(an_instance(exactly(PLAIN, 5), name="ml.c5.second", bandwidth=20), usd_per_hour=0.2)
-    needed, offers = instance_choice.choose_slots("model.gguf", needs(PLAIN), (first, second), None, None)
+    third = replace(an_instance(256, name="ml.r5.third", vcpus=64, bandwidth=30), usd_per_hour=0.3)
+    needed, offers = instance_choice.choose_slots(
+        "model.gguf", needs(PLAIN), (first, second, third), None, None
+    )
 
-    assert [one.name for one in offers] == [first.name, second.name]
-    assert needed.demand.n_parallel == 5
+    assert [(one.name, one.slots) for one in offers] == [(first.name, 8), (second.name, 5), (third.name, 8)]
+    assert needed.demand.n_parallel == 8
+    held = f"{needs(PLAIN).with_slots(5).memory_bytes / MiB:,.0f} MiB needed"
+    assert offers[1].memory.startswith(held)
 
 
 def test_a_model_for_embeddings_has_one_slot() -> None:
@@ -272,7 +277,7 @@ SHAPES = st.builds(
 
 @given(shape=SHAPES, n_ctx=st.integers(64, 131_072), asked=st.none() | st.integers(1, 64))
 def test_no_plan_exceeds_a_types_memory(shape: Shape, n_ctx: int, asked: int | None) -> None:
-    """Every type of a plan holds all of its slots; and unasked there are as many as the bounds and the types allow."""
+    """Every type of a plan holds its slots; and unasked there are as many as the bounds and the first type allow."""
     needed = needs(shape, n_ctx=n_ctx)
     try:
         slotted, offers = instance_choice.choose_slots("m.gguf", needed, instance_types.TABLE, None, asked)
@@ -282,18 +287,20 @@ def test_no_plan_exceeds_a_types_memory(shape: Shape, n_ctx: int, asked: int | N
     slots = slotted.demand.n_parallel
     memory = [offer.memory_gib * GiB - HOST_RESERVE for offer in offers]
 
-    assert all(slotted.memory_bytes <= room for room in memory)
+    for offer, room in zip(offers, memory, strict=True):
+        own = offer.slots or 0
+        assert 1 <= own <= slots
+        assert needed.with_slots(own).memory_bytes <= room
+        assert own == slots or needed.with_slots(own + 1).memory_bytes > room
+    assert offers[0].slots == slots
     if asked is not None:
-        assert slots == asked
+        assert {offer.slots for offer in offers} == {asked}
     elif shape.embeds:
         assert slots == 1
     else:
         most = min(MOST_SLOTS, 2 * offers[0].vcpus)
         assert 1 <= slots <= most
-        assert slots == most or needed.with_slots(slots + 1).memory_bytes > min(memory)
-    assert [one.name for one in offers] == [
-        one.name for one in instance_choice.offers(slotted, instance_types.TABLE)
-    ]
+        assert slots == most or needed.with_slots(slots + 1).memory_bytes > memory[0]
 
 
 # ----------------------------------------------------------------------- who may wait

@@ -167,9 +167,22 @@ class TestDebian:
         keyring = tmp_path / "keyring"
         keyring.touch()
 
-        assert tools.missing(lambda _: None, keyring) == list(tools.PACKAGES)
+        assert tools.missing(lambda _: None, keyring, ("runc", "crun")) == ["runc", *tools.PACKAGES]
         assert tools.missing(lambda name: None if name == "umoci" else "/usr/bin/x", keyring) == ["umoci"]
         assert tools.missing(lambda _: "/usr/bin/x", tmp_path / "none") == ["debian-archive-keyring"]
+
+    def test_any_runtime_will_do_unless_one_is_named(self, tmp_path: Path) -> None:
+        """Where there is crun already, no runc is installed."""
+        keyring = tmp_path / "keyring"
+        keyring.touch()
+
+        def but_runc(name: str) -> str | None:
+            return None if name == "runc" else "/usr/bin/x"
+
+        assert tools.runtimes(None) == ("runc", "crun")
+        assert tools.runtimes("crun") == ("crun",)
+        assert tools.missing(but_runc, keyring, ("runc", "crun")) == []
+        assert tools.missing(but_runc, keyring, ("runc",)) == ["runc"]
 
     def test_the_same_root_is_the_same_layer(self, tmp_path: Path) -> None:
         """Times and the order in which files were made are not in it."""

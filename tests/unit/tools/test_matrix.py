@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from local_cloud.faults import STATUSES
-from tools.matrix import cases, invariants, races, report
+from tools.matrix import acts, cases, invariants, races, report
+from tools.matrix.acts import Act, Subject
 from tools.matrix.cases import Case, Step
 from tools.matrix.invariants import Broken, Endpoint, Outcome, Parameter, Snapshot
 from tools.matrix.races import NEW, OLD, Race, Raced
@@ -356,3 +357,107 @@ def test_the_report_counts_races() -> None:
 
     assert "1 races, 1 passed, 0 broke a rule." in text
     assert "| race, reordered, with duplicates | 1 | 1 | 0 | 1 |" in text
+
+
+# -------------------------------------------------------------------------- acts
+
+SUBJECT = Subject("harbour", "old", "min=1 max=3")
+MARKED = {"sealift:paused-at": "2026-01-02", "sealift:resumed-at": "2026-01-01"}
+RUNS = replace(
+    BEFORE,
+    parameters=THEN,
+    scaled={"old": "min=1 max=3"},
+    records={"old": {"sealift:paused-at": "2026-01-01"}},
+)
+AWAY = replace(RUNS, endpoints={}, answered_by=None, scaled={}, records={"old": MARKED})
+BACK = replace(RUNS, records={"old": {**MARKED, "sealift:resumed-at": "2026-01-03"}})
+NOTHING = replace(AWAY, configs=frozenset(), models=frozenset(), parameters={}, records={})
+DONE, REFUSED = Outcome("SUCCEEDED"), Outcome("FAILED", cause="ERROR denied\nTIP    add a policy")
+GOES_ON = replace(REFUSED, cause="stays endpoint old; `sealift pause harbour` goes on\nTIP    add a policy")
+
+
+def acted(
+    act: Act, before: Snapshot, outcome: Outcome, after: Snapshot, *, killed: bool = False
+) -> list[str]:
+    """Return the names of the rules that an act broke."""
+    return [one.rule for one in acts.broken(act, SUBJECT, before, outcome, after, killed=killed)]
+
+
+@pytest.mark.parametrize(
+    ("act", "before", "outcome", "after", "rules"),
+    [
+        pytest.param(Act.PAUSE, RUNS, DONE, AWAY, [], id="paused"),
+        pytest.param(Act.RESUME, AWAY, DONE, BACK, [], id="resumed"),
+        pytest.param(Act.EXPIRY, RUNS, DONE, NOTHING, [], id="expired"),
+        pytest.param(Act.PAUSE, RUNS, DONE, replace(AWAY, endpoints=RUNS.endpoints), ["ended"], id="runs"),
+        pytest.param(Act.PAUSE, RUNS, DONE, replace(AWAY, scaled=RUNS.scaled), ["ended"], id="scales"),
+        pytest.param(Act.PAUSE, RUNS, DONE, replace(AWAY, records={"old": {}}), ["ended"], id="not marked"),
+        pytest.param(Act.PAUSE, RUNS, DONE, replace(AWAY, configs=frozenset()), ["earlier"], id="half gone"),
+        pytest.param(Act.PAUSE, RUNS, DONE, replace(AWAY, parameters={}), ["parameter"], id="parameter gone"),
+        pytest.param(Act.PAUSE, RUNS, DONE, replace(AWAY, variables={}), ["consumer"], id="consumer changed"),
+        pytest.param(Act.RESUME, AWAY, DONE, replace(BACK, scaled={}), ["ended"], id="does not scale"),
+        pytest.param(Act.RESUME, AWAY, DONE, replace(BACK, answered_by=None), ["ended"], id="no answer"),
+        pytest.param(
+            Act.RESUME, AWAY, DONE, replace(BACK, records={"old": MARKED}), ["ended"], id="still marked"
+        ),
+        pytest.param(
+            Act.EXPIRY, RUNS, DONE, replace(NOTHING, models=RUNS.models), ["ended"], id="model left"
+        ),
+        pytest.param(
+            Act.EXPIRY,
+            RUNS,
+            REFUSED,
+            replace(NOTHING, parameters=THEN),
+            ["parameter"],
+            id="names what is gone",
+        ),
+        pytest.param(Act.EXPIRY, RUNS, REFUSED, RUNS, [], id="expiry refused"),
+        pytest.param(Act.PAUSE, RUNS, REFUSED, RUNS, [], id="refused"),
+        pytest.param(
+            Act.PAUSE, RUNS, REFUSED, replace(RUNS, scaled={}), ["tidy", "tidy"], id="begun, untold"
+        ),
+        pytest.param(Act.PAUSE, RUNS, GOES_ON, replace(RUNS, scaled={}), [], id="begun, told"),
+        pytest.param(Act.PAUSE, RUNS, replace(REFUSED, cause="no"), RUNS, ["ended"], id="nothing to do"),
+        pytest.param(Act.PAUSE, RUNS, Outcome("exit status 70"), RUNS, ["ended"], id="a mistake of ours"),
+        pytest.param(Act.PAUSE, RUNS, Outcome(acts.INTERRUPTED), RUNS, ["ended"], id="interrupted by nobody"),
+    ],
+)
+def test_an_act_is_judged_by_what_is_left(
+    act: Act, before: Snapshot, outcome: Outcome, after: Snapshot, rules: list[str]
+) -> None:
+    """What costs money is gone or named, what brings it back is there, and nobody else's things are touched."""
+    assert acted(act, before, outcome, after) == rules
+
+
+def test_a_command_that_was_interrupted_has_told_how_to_go_on() -> None:
+    """Where anything was changed by then."""
+    interrupted = Outcome(acts.INTERRUPTED)
+
+    assert acted(Act.RESUME, AWAY, interrupted, AWAY, killed=True) == []
+    assert acted(Act.RESUME, AWAY, interrupted, replace(BACK, scaled={}), killed=True) == ["tidy", "tidy"]
+
+
+@pytest.mark.parametrize(
+    ("told", "broken"),
+    [
+        pytest.param(["is taken down in 5 min", "was taken down"], 0, id="both"),
+        pytest.param(["was taken down"], 1, id="not beforehand"),
+        pytest.param(["is taken down in 5 min"] * 2 + ["was taken down"], 1, id="twice"),
+        pytest.param([], 2, id="nothing"),
+    ],
+)
+def test_an_end_is_told_once_beforehand_and_once_when_it_came(told: list[str], broken: int) -> None:
+    """Where nothing failed."""
+    outcome = replace(DONE, notified="\n".join(f"endpoint old {words}" for words in told))
+
+    assert len(acts.untold(SUBJECT, outcome)) == broken
+
+
+def test_what_an_act_changes_meets_every_kind_of_fault() -> None:
+    """Whatever other scenarios had; what it only reads meets one kind, and the second look too."""
+    reads = [replace(POLL, nth=nth) for nth in range(4)]
+    found = cases.matrix({"first": [CREATE, POLL], "act": [CREATE, *reads]}, ["first"], acted=["act"])
+    faults = [case.faults[0] for case in found if case.scenario == "act"]
+
+    assert {kind for step, kind in faults if step == CREATE} == ANYWHERE
+    assert [step.nth for step, _ in faults if step.reads] == [0, 1]

@@ -259,13 +259,16 @@ def test_what_a_rule_hands_over_is_what_its_task_reads() -> None:
 @pytest.mark.parametrize(
     ("payload", "seen"),
     [
-        ({"request.$": "$.a"}, r"lacks \['assembled'\], and nobody reads its \[\]"),
         (
-            {"request.$": "$.a", "assembled.$": "$.b", "more": 1},
+            {"request.$": "$.a", "others.$": "$.c"},
+            r"lacks \['assembled'\], and nobody reads its \[\]",
+        ),
+        (
+            {"request.$": "$.a", "others.$": "$.c", "assembled.$": "$.b", "more": 1},
             r"lacks \[\], and nobody reads its \['more'\]",
         ),
         (
-            {"request.$": "$.a", "asembled.$": "$.b"},
+            {"request.$": "$.a", "others.$": "$.c", "asembled.$": "$.b"},
             r"lacks \['assembled'\], and nobody reads its \['asembled'\]",
         ),
     ],
