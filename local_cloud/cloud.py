@@ -20,7 +20,7 @@ from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.logs.models import logs_backends
 
-from local_cloud import images
+from local_cloud import images, scaling
 from local_cloud.ecr import pulls, repositories
 from local_cloud.ecr.service import Ecr
 from local_cloud.faults import Fault, Faults
@@ -146,6 +146,7 @@ class LocalCloud:
             exists=self._exists,
             objects=_Objects(self._as),
             alarms_in_alarm=self._alarms_in_alarm,
+            scaling_of=lambda name: scaling.of_component(self.account_id, self.region, name),
             log=self._log_as,
             quotas=self.settings.quotas,
             settings=self.settings.hosting,
@@ -226,6 +227,7 @@ class LocalCloud:
         repositories.install()
         keys.install()
         metric_filters.install()
+        scaling.install()
         resource_types.install(
             Effects(
                 protect=self.access.protect,
@@ -558,4 +560,5 @@ def scaled(hosting: HostingSettings, time_scale: float) -> HostingSettings:
         deleting_s=hosting.deleting_s * time_scale,
         rescaling_s=hosting.rescaling_s * time_scale,
         baking_scale=hosting.baking_scale * time_scale,
+        scaling_scale=hosting.scaling_scale * time_scale,
     )

@@ -23,6 +23,8 @@ class EndpointVerdict(StrEnum):
     READY = "ready"
     WAIT = "wait"
     FAILED = "failed"
+    HOLLOW = "hollow"
+    """In service, and without the inference component that it is to host."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,12 @@ def deployment_of(config: str) -> str:
     return _SIZES.sub("", config)
 
 
+def model_of(config: str) -> str:
+    """Return the name of the model that a configuration is for, whatever its sizes and its instances are."""
+    found = re.match(r".+?-[0-9a-f]{12}(?=-|$)", config)
+    return found[0] if found else config
+
+
 def may_be_ours(name: str) -> bool:
     """Return whether a model or a configuration may be one of Sealift's, by its name; only its tags tell for sure."""
     return _IDENTITY_WITHIN.search(name) is not None

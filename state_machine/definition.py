@@ -8,7 +8,8 @@ The order of the states, with the places of those that are still to come in pare
 
     CheckArchive, PlanDeployment, WhichArtifact, AssembleArchive or AssembleImage (as often as ImageWhole says,
     then ImageAssembled), CreateModel, CreateEndpointConfig, MakeRoom, InPlace,
-    CreateEndpoint or UpdateEndpoint, WaitForEndpoint, PollEndpoint, EndpointReady, SmokeTest, MonitorEndpoint,
+    CreateEndpoint or UpdateEndpoint, WaitForEndpoint, PollEndpoint, EndpointReady (CreateComponent once, where the
+    endpoint is to host one, and WaitForEndpoint again), SmokeTest, MonitorEndpoint,
     HasQualityGate (EvaluateQuality, as often as QualityEvaluated says), ReadConsumer, WhoseConsumer,
     HasCanary, UpdateConsumer, RetirePrevious, RestoreCapacity, Summarise, ShowSummary, NotifySuccess,
     DeploymentSucceeded
@@ -40,6 +41,7 @@ from tasks import (
     assemble_archive,
     assemble_image,
     check_archive,
+    create_component,
     create_endpoint,
     create_endpoint_config,
     create_model,
@@ -431,7 +433,13 @@ def _forward() -> list[LambdaTask]:
                 "endpoint_name.$": endpoint,
                 "endpoint_config_name.$": "$.plan_deployment.names.endpoint_config",
                 "updates.$": "$.plan_deployment.updates",
+                "component.$": "$.plan_deployment.requests.create_inference_component",
             },
+        ),
+        _task(
+            create_component,
+            "Where the deployment scales to zero: the inference component that brings the model to the endpoint.",
+            {"request.$": "$.plan_deployment.requests.create_inference_component"},
         ),
         _task(
             smoke_test,
@@ -871,6 +879,10 @@ def build() -> Graph:
         ChoiceRule.TimestampGreaterThanEqualsPath("$$.State.EnteredTime", "$.create_endpoint.deadline_at"),
         timed_out,
     )
+    ready.add_choice(
+        ChoiceRule.StringEquals("$.poll_endpoint.verdict", EndpointVerdict.HOLLOW.value),
+        by_name["CreateComponent"],
+    )
     ready.add_choice(ChoiceRule.StringEquals("$.poll_endpoint.verdict", EndpointVerdict.WAIT.value), wait)
     ready.default_choice(timed_out)
 
@@ -887,6 +899,7 @@ def build() -> Graph:
 
     wait.next(by_name["PollEndpoint"])
     by_name["PollEndpoint"].next(ready)
+    by_name["CreateComponent"].next(wait)
     by_name["MonitorEndpoint"].next(_quality_gate(by_name["EvaluateQuality"], by_name["ReadConsumer"]))
     # All others go on with the one that stands below them in `_forward`.
     for task, following in pairwise(forward):

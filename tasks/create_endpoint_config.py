@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from pipeline import instance_pools
 from pipeline.aws import lambda_handler, sdk_models
-from pipeline.aws.permissions import ENDPOINT_CONFIGS, allow
+from pipeline.aws.permissions import ENDPOINT_CONFIGS, ENDPOINT_ROLE, PASSED_TO_SAGEMAKER, allow
 from pipeline.aws.task_log import LOG
 from pipeline.errors import NotYetVisible, QuotaTooSmall, ResourceLimitExceeded
 from pipeline.rollout import idempotent_create
@@ -77,6 +77,12 @@ handler = lambda_handler.Task(
             "sagemaker:DescribeEndpointConfig",
             "sagemaker:AddTags",
             on=ENDPOINT_CONFIGS,
+        ),
+        allow(
+            "iam:PassRole",
+            on=ENDPOINT_ROLE,
+            when=PASSED_TO_SAGEMAKER,
+            why="Where the configuration names no model, it names the role that the model would.",
         ),
     ),
 )

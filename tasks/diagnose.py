@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from botocore.exceptions import ClientError
 
-from pipeline import payload
+from pipeline import inference_component, payload
 from pipeline.aws import lambda_handler, service_errors
 from pipeline.aws.permissions import ENDPOINT_LOGS, ENDPOINTS, allow
 from pipeline.operations import diagnosis
@@ -37,7 +37,12 @@ def run(event: Event, clients: Clients) -> Result:
     evidence: tuple[str, ...] = ()
     if plan and results.get("create_endpoint"):
         endpoint = plan["names"]["endpoint"]
-        evidence = (*_failure_reason(clients, endpoint), *_container_log(clients, endpoint))
+        evidence = (
+            *_failure_reason(clients, endpoint),
+            *_container_log(
+                clients, inference_component.log_group(endpoint, component=inference_component.of_plan(plan))
+            ),
+        )
     return diagnosis.diagnose(results["failure"], results, evidence).to_json()
 
 
@@ -49,9 +54,8 @@ def _failure_reason(clients: Clients, endpoint: str) -> tuple[str, ...]:
     return (payload.cut(reason),) if reason else ()
 
 
-def _container_log(clients: Clients, endpoint: str) -> tuple[str, ...]:
+def _container_log(clients: Clients, group: str) -> tuple[str, ...]:
     """Return the newest lines of the endpoint's log group, which does not exist when no container ever started."""
-    group = f"/aws/sagemaker/Endpoints/{endpoint}"
     try:
         streams = clients.logs.describe_log_streams(
             logGroupName=group, orderBy="LastEventTime", descending=True, limit=1

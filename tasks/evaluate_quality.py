@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from pipeline import payload
+from pipeline import inference_component, payload
 from pipeline.aws import lambda_handler, service_errors
 from pipeline.aws.permissions import (
     ARTIFACT_BUCKET,
@@ -106,6 +106,8 @@ class _Evaluation:
         self._gate = planned
         self._clients = clients
         self._now = now
+        self._components: dict[str, bool] = {}
+        """Which endpoints host one, as far as that was looked at."""
         suite = gate_store.read_cases(clients.s3, planned)
         self._cases, self._suits = suite.cases, suite.suits
         self._record = self._known() or self._begun()
@@ -162,7 +164,13 @@ class _Evaluation:
         else:
             # First: what passes by itself is raised, and the new endpoint is then not asked for nothing.
             earlier = self._of_earlier(case)
-            new = asking.ask(self._clients, self._plan.names.endpoint, case, self._suits)
+            new = asking.ask(
+                self._clients,
+                self._plan.names.endpoint,
+                case,
+                self._suits,
+                component=self._plan.smoke_test.component,
+            )
             compared = expectations.compare(case, new, earlier)
         self._note(cases=(*self._record.cases, compared))
 
@@ -172,7 +180,8 @@ class _Evaluation:
         if record.against is None or not record.asks_earlier:
             return None
         try:
-            return asking.ask(self._clients, record.against, case, self._suits)
+            component = self._earlier_component(record.against)
+            return asking.ask(self._clients, record.against, case, self._suits, component=component)
         except (NotYetVisible, AccessDenied) as error:
             self._give_up(error)
         except (ModelNotReady, Throttled, ServiceUnavailable) as error:
@@ -183,6 +192,13 @@ class _Evaluation:
                 raise
             self._give_up(error)
         return None
+
+    def _earlier_component(self, endpoint: str) -> bool:
+        """Return whether the earlier deployment's endpoint hosts an inference component."""
+        if endpoint not in self._components:
+            found = service_errors.or_none(self._clients.sagemaker.describe_endpoint, EndpointName=endpoint)
+            self._components[endpoint] = found is not None and inference_component.is_there(found)
+        return self._components[endpoint]
 
     def _give_up(self, error: SealiftError) -> None:
         asked = len(self._record.cases)

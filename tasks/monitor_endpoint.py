@@ -55,7 +55,7 @@ def run(event: Event, clients: Clients) -> Result:
     endpoint, timeout_s = plan.names.endpoint, plan.smoke_test.timeout_s
     on = plan.instances
     cpus = alarms.busy_cpus(on, event.get("running", {})) if on else None
-    measured = metrics.requests(endpoint, plan.log_form)
+    measured = metrics.requests(endpoint, plan.log_form, component=plan.smoke_test.component)
     unmeasured = _measure(measured, clients)
     log_form = None if unmeasured else plan.log_form
     wanted = alarms.requests(

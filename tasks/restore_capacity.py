@@ -14,10 +14,12 @@ from pipeline import instance_pools, payload, quota_usage
 from pipeline.aws import lambda_handler, service_errors
 from pipeline.aws.permissions import (
     ALARMS,
+    COMPONENTS,
     COUNTS_USAGE,
     ENDPOINT_CONFIGS,
     ENDPOINTS,
     MADE_BY_SEALIFT,
+    OWN_ALARMS,
     SCALABLE_TARGETS,
     SCALES_SAGEMAKER,
     SCALING_ALARMS,
@@ -28,7 +30,7 @@ from pipeline.aws.permissions import (
 from pipeline.errors import EndpointBusy
 from pipeline.planning import autoscaling, quotas
 from pipeline.quota_refusal import Quota
-from pipeline.rollout import autoscaling_api, endpoint_concurrency, endpoint_usage
+from pipeline.rollout import autoscaling_api, component_api, endpoint_concurrency, endpoint_usage
 from pipeline.state_data.plan_types import Plan, adapts
 
 if TYPE_CHECKING:
@@ -123,6 +125,9 @@ def _scaled(plan: Plan, clients: Clients) -> list[str]:
     wanted = on.auto_scaling if on else None
     if on is None or wanted is None:
         return []
+    if on.to_zero:
+        component_api.scale(clients, plan.names.endpoint, wanted, plan.requests.create_model["Tags"])
+        return [autoscaling.describe(wanted)]
     granted = autoscaling.within(wanted, on.count)
     autoscaling_api.register(clients.autoscaling, plan.names.endpoint, granted)
     return [autoscaling.describe(granted)]
@@ -187,6 +192,18 @@ handler = lambda_handler.Task(
             why="What AWS asks of whoever sets it up, beside what stands above: the endpoint's "
             "configuration is looked at, and the policy's alarms are made in the caller's "
             "name.",
+        ),
+        allow(
+            "sagemaker:DescribeInferenceComponent",
+            "sagemaker:UpdateInferenceComponentRuntimeConfig",
+            on=COMPONENTS,
+            why="The same of an inference component, whose copies are scaled.",
+        ),
+        allow(
+            "cloudwatch:PutMetricAlarm",
+            "cloudwatch:TagResource",
+            on=OWN_ALARMS,
+            why="The alarm that brings a component back which scaled to none.",
         ),
         allow("cloudwatch:DescribeAlarms", on=ALARMS),
         allow("cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", on=SCALING_ALARMS),

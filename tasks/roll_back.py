@@ -22,12 +22,15 @@ from pipeline.aws.permissions import (
     ARTIFACT_BUCKET,
     CONSUMER_VERSIONS,
     CONSUMERS,
+    COPY_SCALING_ALARMS,
+    DELETES_COMPONENTS,
     DELETES_CONSUMER_VERSIONS,
     DELETES_METRIC_FILTERS,
     ENDPOINT_CONFIGS,
     ENDPOINTS,
     EVERYTHING,
     IMAGE_REPOSITORY,
+    LOOKS_AT_COMPONENTS,
     MADE_BY_SEALIFT,
     MODELS,
     MOVES_PARAMETER,
@@ -35,6 +38,7 @@ from pipeline.aws.permissions import (
     PARAMETERS,
     READS_WHAT_WAS_MADE,
     RECORDS,
+    STOPS_SCALING,
     allow,
 )
 from pipeline.aws.resource_tags import tag_value
@@ -54,6 +58,7 @@ from pipeline.plain import one_line
 from pipeline.planning import consumer
 from pipeline.rollout import (
     alarms_api,
+    component_api,
     consumer_switch,
     endpoint_concurrency,
     endpoint_parameter,
@@ -454,6 +459,7 @@ def _delete_endpoint(plan: Plan, clients: Clients, report: _Report) -> bool:
             foreign = True
             return
         status = found["EndpointStatus"]
+        _delete_component(plan, clients)
         if status not in UNDELETABLE and status != "Deleting":
             clients.sagemaker.delete_endpoint(EndpointName=name)
         reason = f"endpoint {name!r} is {status}"
@@ -467,10 +473,24 @@ def _delete_endpoint(plan: Plan, clients: Clients, report: _Report) -> bool:
     if not report.attempt(what, _or_missing(endpoint, what, report)):
         return False
     if not foreign:
+        # One whose endpoint somebody else deleted is left behind.
+        report.attempt(f"inference component of {what}", partial(_delete_component, plan, clients))
         report.attempt(f"alarms of {what}", alarms)
         filters = partial(metric_filters_api.delete, clients.logs, name)
         report.spare_if_refused(f"metric filters of the log of {what}", filters)
     return True
+
+
+def _delete_component(plan: Plan, clients: Clients) -> None:
+    """Delete the inference component where the plan has one, before its endpoint goes.
+
+    Raises:
+        EndpointBusy: until it is gone.
+    """
+    if plan.requests.create_inference_component and (
+        waits := component_api.take_away(clients, plan.names.endpoint)
+    ):
+        raise EndpointBusy(waits, waiting=waits)
 
 
 def _or_missing(step: Callable[[], None], what: str, report: _Report) -> Callable[[], None]:
@@ -542,6 +562,14 @@ handler = lambda_handler.Task(
             "be looked at.",
         ),
         allow("cloudwatch:DeleteAlarms", on=OWN_ALARMS),
+        LOOKS_AT_COMPONENTS,
+        DELETES_COMPONENTS,
+        STOPS_SCALING,
+        allow(
+            "cloudwatch:DeleteAlarms",
+            on=COPY_SCALING_ALARMS,
+            why="Application Auto Scaling deletes the alarms of the component's policy in the caller's name.",
+        ),
         DELETES_METRIC_FILTERS,
         allow(
             "lambda:GetFunctionConfiguration",

@@ -60,6 +60,7 @@ def run(event: Event, clients: Clients) -> Result:
         streams=event["hosting"] != SERVERLESS,
         stack=naming.stack_of(event["execution"]),
         elsewhere=True,
+        component=event["smoke_test"].component,
     )
     return {
         **tested,

@@ -187,14 +187,21 @@ def _invoke(
     part: Callable[[dict[str, Any]], Any],
 ) -> tuple[dict[str, Any], Any]:
     """Return the endpoint's answer to a request, and the part of it that is wanted."""
+    asked: dict[str, Any] = {
+        "EndpointName": endpoint_name,
+        "ContentType": "application/json",
+        "Accept": "application/json",
+        "Body": json.dumps(request).encode(),
+        **_traced(os.environ.get("_X_AMZN_TRACE_ID", "")),
+    }
     try:
-        response = client.invoke_endpoint(
-            EndpointName=endpoint_name,
-            ContentType="application/json",
-            Accept="application/json",
-            Body=json.dumps(request).encode(),
-            **_traced(os.environ.get("_X_AMZN_TRACE_ID", "")),
-        )
+        try:
+            response = client.invoke_endpoint(**asked)
+        except ClientError as error:
+            if not _wants_component(error):
+                raise
+            # An endpoint that scales to zero answers by its inference component, which has its name.
+            response = client.invoke_endpoint(**asked, InferenceComponentName=endpoint_name)
     except ClientError as error:
         told = f"endpoint {endpoint_name!r}: {_reason(error)}"
         raise (EndpointGoneError if _gone(error) else ConsumerError)(told) from error
@@ -212,6 +219,14 @@ def _gone(error: ClientError) -> bool:
     """Return whether there is no such endpoint: SageMaker's runtime has no code of its own for it."""
     told = error.response["Error"]
     return told["Code"] == "ValidationError" and "not found" in told["Message"]
+
+
+def _wants_component(error: ClientError) -> bool:
+    """Return whether the endpoint hosts an inference component, which the call has to name."""
+    told = error.response["Error"]
+    return (
+        told["Code"] == "ValidationError" and "Inference Component Name header is required" in told["Message"]
+    )
 
 
 def _reason(error: ClientError) -> str:

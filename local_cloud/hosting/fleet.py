@@ -187,6 +187,15 @@ class Fleet:
                 raise not_serving(name, self._account.account_id)
             return endpoint, worker
 
+    def count_instances(self, name: str, count: int) -> None:
+        """Note how many instances an endpoint has now, which SageMaker itself has added or taken away."""
+        with self._lock:
+            endpoint = self._shelf.get(name)
+            current = endpoint.current
+            if current is not None and isinstance(current.capacity, Instances):
+                capacity = replace(current.capacity, count=count)
+                self._shelf.put(replace(endpoint, current=replace(current, capacity=capacity)))
+
     def pids(self, name: str) -> list[int]:
         """Return the process ids of the server that serves an endpoint."""
         _, worker = self.serving(name)
@@ -258,7 +267,8 @@ class Fleet:
             background=self._background,
         )
         self._starting[endpoint.arn] = worker
-        launch = worker.start if lacking is None else lambda: lacking
+        # Instances for components have no container of their own.
+        launch = worker.start if lacking is None and not deployment.hosts else lambda: lacking
         self._background.run(
             f"launch of {endpoint.name}", lambda: self._finish_launch(endpoint, worker, launch)
         )

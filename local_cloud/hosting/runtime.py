@@ -17,7 +17,10 @@ from local_cloud.hosting.platform.refusals import AwsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from local_cloud.hosting.components import Components
+    from local_cloud.hosting.containers.workers import Worker
     from local_cloud.hosting.fleet import Fleet
+    from local_cloud.hosting.platform.resources import Endpoint
 
 INVOKE, STREAM, OPENAI = "invocations", "invocations-response-stream", "openai/v1/chat/completions"
 """The ends of the paths below an endpoint's name."""
@@ -25,7 +28,6 @@ _PREFIX = "x-amzn-sagemaker-"
 _EXCLUDED_HEADERS = {
     f"{_PREFIX}target-model": "TargetModel",
     f"{_PREFIX}target-container-hostname": "TargetContainerHostname",
-    f"{_PREFIX}inference-component": "InferenceComponentName",
     f"{_PREFIX}session-id": "SessionId",
     f"{_PREFIX}enable-explanations": "EnableExplanations",
 }
@@ -63,8 +65,9 @@ def new_request_id() -> str:
 class Runtime:
     """Answers invocations from the endpoints of a fleet."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, components: Components) -> None:
         self._fleet = fleet
+        self._components = components
 
     def invoke(self, invocation: InvocationRequest) -> InvocationResponse:
         """Return the endpoint's answer; raise AwsError.
@@ -74,12 +77,13 @@ class Runtime:
         every container has that one.
         """
         endpoint, worker = self._fleet.serving(invocation.name)
-        kind, headers, accept = invocation.kind, invocation.headers, invocation.accept
+        kind, accept = invocation.kind, invocation.accept
+        given = {key.lower(): value for key, value in invocation.headers.items()}
+        worker = self._answering(endpoint, worker, given.get(f"{_PREFIX}inference-component"))
         if kind == STREAM and worker.serverless:
             raise AwsError("ValidationError", texts.unsupported_on_serverless("Response streaming"))
         if len(invocation.body) > worker.payload_bytes:
             raise AwsError("ValidationError", texts.oversize_body(new_request_id()))
-        given = {key.lower(): value for key, value in headers.items()}
         for header, member in _EXCLUDED_HEADERS.items():
             if header in given:
                 raise AwsError("ValidationError", texts.unsupported_on_serverless(member))
@@ -114,3 +118,13 @@ class Runtime:
             source = answer.pieces or event_stream.Whole(answer.body)
             return InvocationResponse(status, answered, b"", event_stream.Framed(source))
         return InvocationResponse(status, answered, answer.body)
+
+    def _answering(self, endpoint: Endpoint, worker: Worker, component: str | None) -> Worker:
+        """Return what answers: the endpoint's own container, or the component's that the call names."""
+        if endpoint.current is not None and endpoint.current.hosts:
+            return self._components.serving(endpoint, component)
+        if component is not None and worker.serverless:
+            raise AwsError("ValidationError", texts.unsupported_on_serverless("InferenceComponentName"))
+        if component is not None:
+            raise AwsError("ValidationError", texts.COMPONENT_NOT_ALLOWED)
+        return worker

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local_cloud.hosting.components import Components
 from local_cloud.hosting.containers.image_checks import CheckedLaunch
 from local_cloud.hosting.containers.launches import Launcher, no_image
 from local_cloud.hosting.containers.model_files import ModelFiles, NoObjects
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+    from local_cloud.hosting.components import CopyScaling
     from local_cloud.hosting.containers.container import Launch, Log
     from local_cloud.hosting.containers.launches import Pull
     from local_cloud.hosting.containers.model_files import Fetch, Objects
@@ -58,6 +60,7 @@ class Hosting:
         exists: Callable[[str, str, str], bool] | None = None,
         objects: Objects | None = None,
         alarms_in_alarm: AlarmsInAlarm | None = None,
+        scaling_of: Callable[[str], CopyScaling | None] | None = None,
         quotas: Quotas | None = None,
         settings: HostingSettings | None = None,
         timing: Timing | None = None,
@@ -78,6 +81,7 @@ class Hosting:
             exists: returns whether a role sees an object (bucket, key), and raises when access is denied;
                 without it CreateModel downloads the object to know.
             alarms_in_alarm: returns, as a role, those of the named alarms that are in ALARM; none when None.
+            scaling_of: returns how an inference component is scaled, by its name; nothing scales when it is None.
             objects: knows ETags and what lies below a prefix, for a ModelDataSource; nothing when None.
             quotas: the account's quotas.
             settings: limits and pace.
@@ -118,23 +122,36 @@ class Hosting:
         if images is not None:
 
             def note(endpoint_name: str, deployment: Deployment, line: str) -> None:
-                group, stream = account.log_group(endpoint_name), f"{deployment.variant_name}/launch"
+                group = account.log_group(endpoint_name, deployment.component)
+                stream = f"{deployment.variant_name}/launch"
                 log(deployment.role_arn, group, stream, int(timing.clock() * 1000), line)
 
             launch = CheckedLaunch(launch, images, note)
+        background = background or Threads()
         fleet = Fleet(
             account=account,
             quotas=quotas or Quotas(),
             settings=self._settings,
             launch=launch,
             timing=timing,
-            background=background or Threads(),
+            background=background,
             alarms_in_alarm=alarms_in_alarm or (lambda _role, _names: []),
         )
         self._fleet = fleet
+        components = Components(
+            account=account,
+            fleet=fleet,
+            settings=self._settings,
+            launch=launch,
+            timing=timing,
+            background=background,
+            scaling_of=scaling_of,
+        )
+        self._components = components
         self._control = ControlPlane(
             account=account,
             fleet=fleet,
+            components=components,
             fetch=fetch,
             exists=exists,
             objects=objects,
@@ -142,7 +159,7 @@ class Hosting:
             networks=networks,
             clock=timing.clock,
         )
-        self._runtime = Runtime(fleet)
+        self._runtime = Runtime(fleet, components)
         self._protocol = Protocol(
             self._control.handle,
             self._runtime.invoke,
@@ -230,6 +247,7 @@ class Hosting:
         """End every server process and remove every folder; a second call does nothing."""
         atexit.unregister(self.close)
         self._closing.set()
+        self._components.close()
         self._fleet.close()
         if self._containers is not None:
             self._containers.close()

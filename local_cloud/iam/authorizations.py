@@ -119,7 +119,12 @@ def existence_request(request: NeededPermission) -> PolicyRequest | None:
 
 # ------------------------------------------------------------------------ SageMaker
 
-_KINDS = {"Model": "model", "EndpointConfig": "endpoint-config", "Endpoint": "endpoint"}
+_KINDS = {
+    "Model": "model",
+    "EndpointConfig": "endpoint-config",
+    "Endpoint": "endpoint",
+    "InferenceComponent": "inference-component",
+}
 
 
 def _sagemaker_arn(request: NeededPermission, kind: str) -> str:
@@ -165,6 +170,13 @@ def _create_model(request: NeededPermission) -> Iterator[PolicyRequest]:
     yield from _on("Model")(request)
     passed = (("iam:PassedToService", ("sagemaker.amazonaws.com",)),)
     yield PolicyRequest("iam:PassRole", request.parameters["ExecutionRoleArn"], passed)
+
+
+def _create_config(request: NeededPermission) -> Iterator[PolicyRequest]:
+    yield from _on("EndpointConfig")(request)
+    # Of a configuration without a model, whose endpoints host components.
+    if role := request.parameters.get("ExecutionRoleArn"):
+        yield PolicyRequest("iam:PassRole", role, (("iam:PassedToService", ("sagemaker.amazonaws.com",)),))
 
 
 def _on_tags(request: NeededPermission) -> Iterator[PolicyRequest]:
@@ -216,7 +228,11 @@ def _nothing(_request: NeededPermission) -> Iterable[PolicyRequest]:
 
 _SAGEMAKER: dict[str, Needs] = {
     "CreateModel": _create_model,
-    "CreateEndpointConfig": _on("EndpointConfig"),
+    "CreateEndpointConfig": _create_config,
+    "CreateInferenceComponent": _on("InferenceComponent", "Endpoint"),
+    **dict.fromkeys(
+        ("UpdateInferenceComponent", "UpdateInferenceComponentRuntimeConfig"), _on("InferenceComponent")
+    ),
     "CreateEndpoint": _on("Endpoint", "EndpointConfig"),
     "UpdateEndpoint": _on("Endpoint", "EndpointConfig"),
     "UpdateEndpointWeightsAndCapacities": _on("Endpoint"),
@@ -415,12 +431,16 @@ def _scaling(*also: Callable[[NeededPermission, str], Iterable[PolicyRequest]]) 
 
 
 def _to_scale(request: NeededPermission, resource: str) -> Iterator[PolicyRequest]:
-    endpoint = request.arn("sagemaker", "/".join(resource.split("/")[:2]).lower())
-    for name in ("DescribeEndpoint", "UpdateEndpointWeightsAndCapacities"):
-        yield PolicyRequest(f"sagemaker:{name}", endpoint)
-    yield PolicyRequest(
-        "sagemaker:DescribeEndpointConfig", request.arn("sagemaker", f"endpoint-config/{ANY}")
-    )
+    scaled = request.arn("sagemaker", "/".join(resource.split("/")[:2]).lower())
+    if resource.startswith("inference-component/"):
+        for name in ("DescribeInferenceComponent", "UpdateInferenceComponentRuntimeConfig"):
+            yield PolicyRequest(f"sagemaker:{name}", scaled)
+    else:
+        for name in ("DescribeEndpoint", "UpdateEndpointWeightsAndCapacities"):
+            yield PolicyRequest(f"sagemaker:{name}", scaled)
+        yield PolicyRequest(
+            "sagemaker:DescribeEndpointConfig", request.arn("sagemaker", f"endpoint-config/{ANY}")
+        )
     context = (("iam:AWSServiceName", ("sagemaker.application-autoscaling.amazonaws.com",)),)
     role = f"arn:aws:iam::{request.account_id}:{_SCALING_ROLE}"
     yield PolicyRequest("iam:CreateServiceLinkedRole", role, context)

@@ -44,13 +44,20 @@ IMAGE_REPOSITORY_URI: Final = "${ImageRepository.RepositoryUri}"
 MODELS: Final = _arn("sagemaker", "model/*")
 ENDPOINT_CONFIGS: Final = _arn("sagemaker", "endpoint-config/*")
 ENDPOINTS: Final = _arn("sagemaker", "endpoint/*")
-ENDPOINT_LOGS: Final = _arn("logs", "log-group:/aws/sagemaker/Endpoints/*")
+COMPONENTS: Final = _arn("sagemaker", "inference-component/*")
+ENDPOINT_LOGS: Final = (
+    _arn("logs", "log-group:/aws/sagemaker/Endpoints/*"),
+    _arn("logs", "log-group:/aws/sagemaker/InferenceComponents/*"),
+)
+"""The second where an endpoint hosts an inference component."""
 ENDPOINT_ROLE: Final = "${EndpointRole.Arn}"
 
 ALARMS: Final = _arn("cloudwatch", "alarm:*")
 """All of the account's: an answer that is a list is about any alarm."""
 OWN_ALARMS: Final = _arn("cloudwatch", "alarm:sealift-*")
-SCALING_ALARMS: Final = _arn("cloudwatch", "alarm:TargetTracking-endpoint/*")
+COPY_SCALING_ALARMS: Final = _arn("cloudwatch", "alarm:TargetTracking-inference-component/*")
+"""Those of an inference component's copies, among the next."""
+SCALING_ALARMS: Final = (_arn("cloudwatch", "alarm:TargetTracking-endpoint/*"), COPY_SCALING_ALARMS)
 """Which Application Auto Scaling makes and deletes in the caller's name."""
 SCALABLE_TARGETS: Final = _arn("application-autoscaling", "scalable-target/*")
 """A target's ARN has a number that AWS gives it, so only the kind can be named."""
@@ -198,3 +205,12 @@ DELETES_SCALING_ALARMS: Final = allow(
     why="Application Auto Scaling deletes the alarms of the target's policy in the caller's name.",
 )
 """What `STOPS_SCALING` does in the caller's name."""
+LOOKS_AT_COMPONENTS: Final = allow("sagemaker:DescribeInferenceComponent", on=COMPONENTS)
+"""By `rollout.component_api`."""
+DELETES_COMPONENTS: Final = allow(
+    "sagemaker:DeleteInferenceComponent",
+    on=COMPONENTS,
+    when=MADE_BY_SEALIFT,
+    why="The inference component of an endpoint that goes, and goes first.",
+)
+"""The same; needs `LOOKS_AT_COMPONENTS`, `STOPS_SCALING` and `DELETES_SCALING_ALARMS`."""

@@ -105,3 +105,8 @@ def is_of_service(client: SageMakerClient, arn: str, service: str) -> bool:
 def are_of_service(found: Mapping[str, str], service: str) -> bool:
     """Return whether tags are those of what Sealift made for this service."""
     return TAG_EXECUTION in found and found.get(TAG_SERVICE) == tag_value(service)
+
+
+def scales_to_none(tags: Mapping[str, str]) -> bool:
+    """Return whether an endpoint scales to none, and so hosts an inference component (`autoscaling.tag`)."""
+    return tags.get(TAG_SCALING, "").startswith("0-")

@@ -74,7 +74,7 @@ def translate(error: ClientError) -> SealiftError:
     message = _message(error)
     if is_over_quota(error):
         return over_quota(error)
-    if name == "ModelNotReadyException":
+    if name == "ModelNotReadyException" or is_at_none(error):
         return ModelNotReady(message)
     if name in _THROTTLES or status(error) == 429:
         return Throttled(f"{message}; wanted fewer calls at a time; try again in a moment")
@@ -358,11 +358,14 @@ def is_missing_dependency(error: ClientError) -> bool:
 def is_in_progress(error: ClientError) -> bool:
     """Return whether an endpoint, or its scalable target, cannot be changed or deleted now.
 
-    SageMaker's words: ``Cannot update in-progress endpoint "arn:..."``; Application Auto Scaling has a code for it.
+    SageMaker's words: ``Cannot update in-progress endpoint "arn:..."``, and of an inference component ``Cannot delete
+    inference component ... while it is in state CREATE_IN_PROGRESS``; Application Auto Scaling has a code for it.
     """
     if code(error) == "ConcurrentUpdateException":
         return True
-    return code(error) == "ValidationException" and "in-progress endpoint" in text(error)
+    said = text(error)
+    busy = "in-progress endpoint" in said or ("inference component" in said and "_IN_PROGRESS" in said)
+    return code(error) == "ValidationException" and busy
 
 
 def is_refused_as_invalid(error: ClientError) -> bool:
@@ -376,6 +379,14 @@ def is_unknown_to_runtime(error: ClientError) -> bool:
     Its words: ``Endpoint NAME of account ID not found.``
     """
     return code(error) == "ValidationError" and "not found" in text(error)
+
+
+def is_at_none(error: ClientError) -> bool:
+    """Return whether a call found no copy of an inference component, which has scaled to none: it starts one.
+
+    Its words: ``Inference Component has no capacity to process this request. ...``
+    """
+    return code(error) == "ValidationError" and "has no capacity to process" in text(error)
 
 
 def is_no_such_key(error: ClientError) -> bool:

@@ -17,7 +17,7 @@ from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import ClientError, EventStreamError
 from botocore.parsers import create_parser
 
-from pipeline import __version__
+from pipeline import __version__, inference_component
 from pipeline.aws import sdk_errors
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def sign(
     body: bytes,
     *,
     operation: str = WHOLE,
+    component: bool = False,
 ) -> SignedRequest:
     """Return the request that asks an endpoint.
 
@@ -59,6 +60,7 @@ def sign(
         endpoint: its name.
         body: JSON.
         operation: WHOLE or STREAMED.
+        component: whether the endpoint hosts an inference component, which answers.
     """
     accept = {"Accept": _JSON} if operation == WHOLE else {"X-Amzn-SageMaker-Accept": _EVENTS}
     url = f"{runtime}/endpoints/{quote(endpoint, safe='')}/{_PATHS[operation]}"
@@ -66,7 +68,8 @@ def sign(
         "POST",
         url,
         data=body,
-        headers={"Content-Type": _JSON, "User-Agent": f"sealift/{__version__}", **accept},
+        headers={"Content-Type": _JSON, "User-Agent": f"sealift/{__version__}", **accept}
+        | inference_component.headers(endpoint, component=component),
     )
     SigV4Auth(credentials, "sagemaker", region).add_auth(request)
     return SignedRequest(url, dict(request.headers.items()))

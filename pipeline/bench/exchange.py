@@ -60,7 +60,9 @@ class TimedCaller:
         begun = self._now()
         if streams:
             return self._streamed(body, begun)
-        reply = replies.whole(calls.invoke(self._clients, self._target.name, body))
+        reply = replies.whole(
+            calls.invoke(self._clients, self._target.name, body, component=self._target.endpoint.component)
+        )
         return samples.sample(reply, self._now() - begun)
 
     def ask_first(self, prompt: str) -> Sample:
@@ -95,7 +97,9 @@ class TimedCaller:
 
     def _streamed(self, body: dict[str, Any], begun: float) -> Sample:
         reply, first = Reply(), None
-        for event in calls.stream(self._clients, self._target.name, body):
+        for event in calls.stream(
+            self._clients, self._target.name, body, component=self._target.endpoint.component
+        ):
             replies.take(reply, event)
             if first is None and (reply.text or reply.reasoning):
                 first = self._now() - begun

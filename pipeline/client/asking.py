@@ -108,7 +108,7 @@ class Asker:
 
         def step(endpoint: ServiceEndpoint) -> tuple[bytes, str]:
             body = requests.body(endpoint.form, asked, sampling)
-            return calls.invoke(self._clients, endpoint.name, body), endpoint.name
+            return _invoke(self._clients, endpoint, body), endpoint.name
 
         said, name = self.patiently(step)
         reply = replies.whole(said)
@@ -127,7 +127,10 @@ class Asker:
             if not streams(endpoint):
                 return None
             events = calls.stream(
-                self._clients, endpoint.name, requests.body(endpoint.form, asked, sampling, stream=True)
+                self._clients,
+                endpoint.name,
+                requests.body(endpoint.form, asked, sampling, stream=True),
+                component=endpoint.component,
             )
             # What refuses, refuses before its first event.
             first = next(events, None)
@@ -146,7 +149,7 @@ class Asker:
         Raises:
             as `ask` does.
         """
-        return self.patiently(lambda endpoint: calls.invoke(self._clients, endpoint.name, body))
+        return self.patiently(lambda endpoint: _invoke(self._clients, endpoint, body))
 
     def send_streamed(self, body: Mapping[str, Any]) -> Generator[bytes]:
         """Return the bytes of an answer to a request that asks for a stream: it has begun, or is there whole.
@@ -157,9 +160,9 @@ class Asker:
 
         def step(endpoint: ServiceEndpoint) -> Generator[bytes]:
             if not endpoint.streams:
-                whole = calls.invoke(self._clients, endpoint.name, body)
+                whole = _invoke(self._clients, endpoint, body)
                 return (one for one in (whole,))
-            pieces = calls.stream_bytes(self._clients, endpoint.name, body)
+            pieces = calls.stream_bytes(self._clients, endpoint.name, body, component=endpoint.component)
             return _begun(pieces, next(pieces, None))
 
         return self.patiently(step)
@@ -176,6 +179,10 @@ class Asker:
                 raise
 
         return calls.patiently(once, sleep=self._sleep, now=self._now)
+
+
+def _invoke(clients: Clients, endpoint: ServiceEndpoint, body: Mapping[str, Any]) -> bytes:
+    return calls.invoke(clients, endpoint.name, body, component=endpoint.component)
 
 
 def _begun(pieces: Generator[R], first: R | None) -> Generator[R]:

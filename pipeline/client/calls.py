@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError, EventStreamError
 
-from pipeline import payload
+from pipeline import inference_component, payload
 from pipeline.aws import service_errors
 from pipeline.client import replies
 from pipeline.errors import (
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S: Final = 240
 """A cold start takes 180 s at most, and an answer 60."""
+WAKING_S: Final = 1200
+"""An endpoint that scaled to none: twice what its start is assumed to take."""
 LOOK_S: Final = 1.0
 PASSING: Final = (ModelNotReady, Throttled, NotYetVisible)
 """What is waited for."""
@@ -43,8 +45,14 @@ _BUSY: Final = frozenset({429, 503})
 """What a container says that has its hands full, or is loading."""
 
 
-def invoke(clients: Clients, endpoint: str, body: Mapping[str, Any]) -> bytes:
+def invoke(clients: Clients, endpoint: str, body: Mapping[str, Any], *, component: bool = False) -> bytes:
     """Return the answer to a request.
+
+    Args:
+        clients: of the account.
+        endpoint: its name.
+        body: what is asked.
+        component: whether the endpoint hosts an inference component, which answers.
 
     Raises:
         ModelNotReady: the container is starting; Throttled: it is busy; NotYetVisible: there is no such endpoint.
@@ -52,33 +60,40 @@ def invoke(clients: Clients, endpoint: str, body: Mapping[str, Any]) -> bytes:
     """
     with told(endpoint):
         response = clients.sagemaker_runtime.invoke_endpoint(
-            EndpointName=endpoint, ContentType=_JSON, Accept=_JSON, Body=json.dumps(body).encode()
+            **inference_component.parameters(endpoint, component=component),
+            ContentType=_JSON,
+            Accept=_JSON,
+            Body=json.dumps(body).encode(),
         )
         return response["Body"].read()
 
 
-def stream(clients: Clients, endpoint: str, body: Mapping[str, Any]) -> Generator[dict[str, Any]]:
-    """Yield the events of an answer as they come; closing it ends the answer.
+def stream(
+    clients: Clients, endpoint: str, body: Mapping[str, Any], *, component: bool = False
+) -> Generator[dict[str, Any]]:
+    """Yield the events of an answer as they come; closing it ends the answer. Takes what `invoke` does.
 
     Raises:
         as `invoke` does, and NotAnAnswer for what is no stream of events.
     """
-    pieces = stream_bytes(clients, endpoint, body)
+    pieces = stream_bytes(clients, endpoint, body, component=component)
     try:
         yield from replies.events(pieces)
     finally:
         pieces.close()
 
 
-def stream_bytes(clients: Clients, endpoint: str, body: Mapping[str, Any]) -> Generator[bytes]:
-    """Yield the bytes of an answer as they come; closing it ends the answer.
+def stream_bytes(
+    clients: Clients, endpoint: str, body: Mapping[str, Any], *, component: bool = False
+) -> Generator[bytes]:
+    """Yield the bytes of an answer as they come; closing it ends the answer. Takes what `invoke` does.
 
     Raises:
         as `invoke` does.
     """
     with told(endpoint):
         response = clients.sagemaker_runtime.invoke_endpoint_with_response_stream(
-            EndpointName=endpoint,
+            **inference_component.parameters(endpoint, component=component),
             ContentType=_JSON,
             Accept="text/event-stream",
             Body=json.dumps(body).encode(),
@@ -93,21 +108,27 @@ def stream_bytes(clients: Clients, endpoint: str, body: Mapping[str, Any]) -> Ge
 
 
 def patiently(step: Callable[[], R], *, sleep: Callable[[float], None], now: Callable[[], float]) -> R:
-    """Run a step again while it says "not now", for as long as a cold start takes.
+    """Run a step again while it says "not now", for as long as a cold start takes, or coming back from none.
 
     Args:
         step: makes one call.
         sleep: waits so many seconds.
         now: tells the time, in seconds.
     """
-    deadline = now() + PATIENCE_S
+    begun, most_s = now(), PATIENCE_S
     while True:
         try:
             return step()
-        except PASSING:
-            if now() > deadline:
+        except PASSING as error:
+            if _is_at_none(error):
+                most_s = WAKING_S
+            if now() > begun + most_s:
                 raise
             sleep(LOOK_S)
+
+
+def _is_at_none(error: SealiftError) -> bool:
+    return isinstance(error.__cause__, ClientError) and service_errors.is_at_none(error.__cause__)
 
 
 @contextmanager

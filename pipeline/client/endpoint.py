@@ -17,5 +17,7 @@ class ServiceEndpoint:
     """Whether it can be answered piece by piece: SageMaker streams from instances alone."""
     form: str = questions.MESSAGES
     """The field that its smoke test asked with: what suits the model."""
+    component: bool = False
+    """Whether it hosts an inference component, which every call names."""
     parameter: str = ""
     """The name of the parameter that names the service's endpoint; empty where that is not told."""

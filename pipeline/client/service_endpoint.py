@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from botocore.exceptions import ClientError
 
-from pipeline import naming
+from pipeline import inference_component, naming
 from pipeline.aws import service_errors
 from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.errors import ConsumerUnreadable, InvalidInput, Problem
@@ -121,8 +121,10 @@ def of(
     variants = config["ProductionVariants"]
     serverless = any("ServerlessConfig" in one for one in variants)
     parameter = naming.endpoint_parameter(naming.stack_of(release.execution), service)
+    component = inference_component.is_hosted(config)
     left = output or (lambda arn: executions.output(clients.stepfunctions, arn))
-    return ServiceEndpoint(service, endpoint, not serverless, _form(left(release.execution)), parameter)
+    form = _form(left(release.execution))
+    return ServiceEndpoint(service, endpoint, not serverless, form, component=component, parameter=parameter)
 
 
 def called_by(clients: Clients, who: Consumer) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from botocore.exceptions import ClientError
 
-from pipeline import limits, payload
+from pipeline import inference_component, limits, payload
 from pipeline.aws import service_errors
 from pipeline.client import replies
 from pipeline.errors import EndpointFailed, ErrorFields, NotYetVisible, SealiftError, SmokeTestFailed
@@ -116,7 +116,7 @@ def ask(
     Raises:
         SmokeTestFailed: when the container fails, an answer is not what was expected, or they take too long.
     """
-    asker = _Asker(clients, endpoint, now)
+    asker = _Asker(clients, endpoint, now, component=test.component)
     most = payload.share(len(test.prompts))
     transcript: list[AskedPrompt] = []
     for prompt in test.prompts:
@@ -179,8 +179,9 @@ def _speed(asker: _Asker, test: PlannedSmokeTest) -> AnswerSpeed | None:
 class _Asker:
     """Asks one endpoint, whole or for a stream, as long as there is time."""
 
-    def __init__(self, clients: Clients, endpoint: str, now: Callable[[], float]) -> None:
+    def __init__(self, clients: Clients, endpoint: str, now: Callable[[], float], *, component: bool) -> None:
         self._runtime = clients.sagemaker_runtime
+        self._component = component
         self._endpoint = endpoint
         self._now = now
         self._begun = now()
@@ -263,7 +264,7 @@ class _Asker:
 
     def _request(self, body: bytes, accept: str) -> dict[str, Any]:
         return {
-            "EndpointName": self._endpoint,
+            **inference_component.parameters(self._endpoint, component=self._component),
             "ContentType": "application/json",
             "Accept": accept,
             "Body": body,

@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
 
+from pipeline import inference_component
 from pipeline.client import ways_in
 from pipeline.client.proxy import PORT
 from pipeline.gguf import questions
@@ -80,6 +81,21 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY)
         "sagemaker_base_url": f'\n    sagemaker_base_url="{runtime}/endpoints/{endpoint.name}/invocations",'
         if told
         else "",
+    }
+    of_component = inference_component.headers(endpoint.name, component=endpoint.component)
+    parameters = inference_component.parameters(endpoint.name, component=endpoint.component)
+    names |= {
+        "component": f'\n    {inference_component.PARAMETER}="{endpoint.name}",' if of_component else "",
+        "component_of_parameter": f"\n    {inference_component.PARAMETER}=endpoint," if of_component else "",
+        "component_header": "".join(f', "{key}": "{value}"' for key, value in of_component.items()),
+        "component_option": "".join(
+            f'\n    extra_headers={{"{key}": "{value}"}},' for key, value in of_component.items()
+        ),
+        "component_argument": "".join(
+            f', default_headers={{"{key}": "{value}"}}' for key, value in of_component.items()
+        ),
+        "component_curl": "".join(f'--header "{key}: {value}" ' for key, value in of_component.items()),
+        "component_variable": f"\nINFERENCE_COMPONENT_NAME={endpoint.name}" if len(parameters) > 1 else "",
     }
     names["signed"] = _filled("signed.py", names)
     found = [Snippet("boto3", "boto3", _filled("boto3.py", names), needs="boto3")]

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline import settings
+from pipeline import inference_component, settings
 from pipeline.gguf import questions
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def of(
     streams: bool,
     stack: str | None,
     elsewhere: bool = False,
+    component: bool = False,
 ) -> WaysIn:
     """Return how a service is asked.
 
@@ -73,6 +74,7 @@ def of(
         streams: whether it is on instances.
         stack: that it is of; None where it is not known, or any.
         elsewhere: whether whoever reads it may have other settings, so that the commands name the region.
+        component: whether it hosts an inference component, which every call names.
 
     Raises:
         ValueError: what is to be a name is none.
@@ -80,6 +82,10 @@ def of(
     must_be_names(service, endpoint, region, *([stack] if stack else []))
     options = f" --region {region}" if elsewhere else ""
     options += f" --stack {stack}" if stack and stack != settings.STACK else ""
+    named = "".join(
+        f'{name}="{value}", '
+        for name, value in inference_component.parameters(endpoint, component=component).items()
+    )
     route = "openai/v1" if streams and form == questions.MESSAGES else "invocations"
     return WaysIn(
         ask="" if form == questions.QUERY else f'sealift ask {service} "{QUESTION}"{options}',
@@ -87,7 +93,7 @@ def of(
         endpoint_name=endpoint,
         url=f"{runtime}/endpoints/{endpoint}/{route}",
         boto3=f'boto3.client("sagemaker-runtime", region_name="{region}").invoke_endpoint('
-        f'EndpointName="{endpoint}", ContentType="application/json", Body=\'{body(form)}\')["Body"].read()',
+        f'{named}ContentType="application/json", Body=\'{body(form)}\')["Body"].read()',
     )
 
 

@@ -71,6 +71,8 @@ class Made:
     """When an archive was marked."""
     scales: bool = False
     """Whether an endpoint's instances are scaled, as its tags say."""
+    to_zero: bool = False
+    """Whether it hosts an inference component, which scales to none."""
     unreadable: str = ""
     """Why nobody can tell whose it is."""
     own_tags: Mapping[str, str] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import instance_pools, naming
+from pipeline import inference_component, naming
 from pipeline.archive.s3.multipart import retired_at
 from pipeline.aws import paging, resource_tags, service_errors
 from pipeline.aws.resource_tags import (
@@ -182,7 +182,7 @@ class _Scan:
                 )
                 if found is None:
                     continue
-                self._configs[name] = frozenset(instance_pools.models(found["ProductionVariants"]))
+                self._configs[name] = inference_component.models(found)
             whose = self._sagemaker_tags(name, arn)
             if whose is None:
                 continue
@@ -412,6 +412,7 @@ class _Scan:
                 execution=tags.get(TAG_EXECUTION, ""),
                 archive=tags.get(TAG_ARCHIVE, ""),
                 scales=kind is MadeKind.ENDPOINT and TAG_SCALING in tags,
+                to_zero=kind is MadeKind.ENDPOINT and resource_tags.scales_to_none(tags),
                 unreadable=why,
                 own_tags=resource_tags.own(tags) if kind is MadeKind.ENDPOINT else {},
                 **more,

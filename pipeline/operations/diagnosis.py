@@ -56,6 +56,18 @@ RULES = (
         "the model was asked for what it is not for",
         "leave smoke_test.ask_with out; give a consumer of embeddings or rankings a test_event that asks for them",
     ),
+    DiagnosisRule(
+        "ComponentNotNamed",
+        r"Inference Component Name header is required",
+        "the endpoint scales to zero, so its inference component answers, and the call names none",
+        "let the consumer send InferenceComponentName, which is the endpoint's own name, or leave scale_to_zero out",
+    ),
+    DiagnosisRule(
+        "NoRoomForCopy",
+        r"not enough hardware resources on the instances",
+        "a copy of the inference component reserves more than SageMaker has to give on the instance",
+        "name a larger instance_type, or leave scale_to_zero out",
+    ),
     # Failure reasons of serverless endpoints, and what the container logs beside them.
     DiagnosisRule(
         "NoLlamaCpp",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import errors, naming
+from pipeline import errors, inference_component, naming
 from pipeline.aws import service_errors
 from pipeline.operations import execution_history
 
@@ -86,7 +86,7 @@ def gather(clients: Clients, arn: str, now: datetime) -> Logbook:
     begun = (found.started or now) - MARGIN
     until = (found.ended or now) + MARGIN
     reader = _LogReader(clients, begun, until)
-    lines = [*failures(events), *reader.tasks(arn), *(reader.containers(endpoint) if endpoint else ())]
+    lines = [*failures(events), *reader.tasks(arn), *(reader.containers(plan) if endpoint else ())]
     lines.sort(key=lambda line: line.time)
     return Logbook(found, endpoint, tuple(lines), tuple(reader.unseen))
 
@@ -110,8 +110,10 @@ class _LogReader:
         ]
         return of_tasks(arn, events)
 
-    def containers(self, endpoint: str) -> list[LogLine]:
-        events = self._events(f"/aws/sagemaker/Endpoints/{endpoint}", f"the containers of {endpoint}")
+    def containers(self, plan: Mapping[str, Any]) -> list[LogLine]:
+        endpoint = plan["names"]["endpoint"]
+        group = inference_component.log_group(endpoint, component=inference_component.of_plan(plan))
+        events = self._events(group, f"the containers of {endpoint}")
         return [
             LogLine(_time(event["timestamp"]), CONTAINER, event["message"].rstrip("\n")) for event in events
         ]

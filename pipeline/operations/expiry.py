@@ -242,8 +242,11 @@ def _step(clients: Clients, stack: str, service: str, one: Release, now: datetim
             elif one.serves:
                 done["callers"] = _callers(clients, one)
                 _delete_parameter(clients, stack, service, one)
-                retirement.delete_endpoint(clients, one)
-                done["outcome"], done["tell"] = TAKEN_DOWN, True
+                # The component that it hosts goes first, and the endpoint with one of the next runs.
+                done["reason"] = retirement.delete_component(clients, one)
+                if not done["reason"]:
+                    retirement.delete_endpoint(clients, one)
+                    done["outcome"], done["tell"] = TAKEN_DOWN, True
             else:
                 done["outcome"], done["reason"] = _clear(clients, service, one)
     except SealiftError as error:

@@ -14,20 +14,23 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from botocore.exceptions import ClientError
 
-from pipeline import time_format
+from pipeline import naming, time_format
 from pipeline.aws import resource_tags, service_errors, waiting
 from pipeline.errors import InvalidInput, Problem
 from pipeline.operations import removal, service_removal, service_status, teardown
 from pipeline.operations.account import Made, MadeKind
-from pipeline.planning import kept_scaling
-from pipeline.rollout import autoscaling_api, release_store, releases
+from pipeline.planning import kept_component, kept_scaling
+from pipeline.rollout import autoscaling_api, component_api, release_store, releases
 from pipeline.sizing.running_cost import Cost
+from pipeline.state_data.plan_types import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pipeline.aws.clients import Clients
     from pipeline.operations.service_status import DeploymentStatus, PausedDeployment, Service
+    from pipeline.planning.kept_component import KeptComponent
+    from pipeline.planning.kept_scaling import KeptScaling
     from pipeline.rollout.releases import Release
 
 START_S: Final = 3600
@@ -91,9 +94,9 @@ def plan_pause(service: Service) -> PausePlan:
 
 
 def _refuse_nothing(service: Service, idle: Sequence[str], left: Sequence[str]) -> NoReturn:
-    wanted, fix = "an endpoint on instances", f"`sealift status {service.name}` tells what there is"
+    wanted, fix = "an endpoint that costs money now", f"`sealift status {service.name}` tells what there is"
     if idle:
-        seen = f"endpoint {idle[0]!r} is serverless, and costs nothing while nobody calls it"
+        seen = f"endpoint {idle[0]!r} costs nothing while nobody calls it"
         fix = f"nothing need be done; `sealift delete {service.name}` takes it away"
     elif left:
         seen = f"endpoint {left[0]!r} is of a deployment that never turned out good"
@@ -152,6 +155,7 @@ def pause(
                 name=one.endpoint.name,
                 changed=one.endpoint.created,
                 scales=one.release.scales,
+                to_zero=one.release.to_zero,
             )
         )
     teardown.clear_endpoints(
@@ -166,7 +170,12 @@ def pause(
 
 def _mark(clients: Clients, endpoint: str, release: Release, now: str) -> None:
     tags = {releases.TAG_PAUSED: now, releases.TAG_ENDPOINT: endpoint}
-    scaling = autoscaling_api.read(clients.autoscaling, endpoint) if release.scales else None
+    scaling: KeptScaling | KeptComponent | None = None
+    if release.to_zero:
+        there = component_api.describe(clients, endpoint)
+        scaling = kept_component.of(there, *component_api.read_scaling(clients.autoscaling, endpoint))
+    elif release.scales:
+        scaling = autoscaling_api.read(clients.autoscaling, endpoint)
     # A run that was cut short may have deregistered it: then what it wrote down still holds.
     if scaling or not release.is_to_resume:
         tags[releases.TAG_PAUSED_SCALING] = scaling.tag if scaling else kept_scaling.NONE
@@ -206,11 +215,7 @@ def create(clients: Clients, one: PausedDeployment) -> bool:
     if there is not None:
         removal.wait_until_deleted(clients.sagemaker, one.endpoint, teardown.PATIENCE_S, every_s=LOOK_S)
     tags = resource_tags.read(clients.sagemaker, one.release.config_arn)
-    given = [
-        {"Key": key, "Value": value}
-        for key, value in tags.items()
-        if key not in releases.OF_THE_RECORD and not key.startswith("aws:")
-    ]
+    given = [{"Key": key, "Value": value} for key, value in _of_endpoint(tags).items()]
     try:
         clients.sagemaker.create_endpoint(
             EndpointName=one.endpoint,
@@ -255,6 +260,65 @@ def wait_until_ready(clients: Clients, one: PausedDeployment, *, most_s: float =
     raise _refused(one, "ResumeFailed", seen, "an endpoint in service", fix)
 
 
+def bring_component(
+    clients: Clients,
+    one: PausedDeployment,
+    *,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+    most_s: float = START_S,
+) -> None:
+    """Make the inference component of an endpoint that is in service, where it had one, and wait until it answers.
+
+    Args:
+        clients: of the account.
+        one: the deployment.
+        sleep: waits between two looks.
+        clock: returns seconds.
+        most_s: that are waited for.
+
+    Raises:
+        InvalidInput: it is not known what the component was, it failed, or it takes longer: then it goes on by itself.
+    """
+    if not one.release.to_zero:
+        return
+    again = "run this again, or deploy anew with `sealift push`"
+    tags = resource_tags.read(clients.sagemaker, one.release.config_arn)
+    kept = kept_component.read(tags.get(releases.TAG_PAUSED_SCALING))
+    if kept is None:
+        raise _refused(
+            one, "ComponentUnknown", "no tag tells of its inference component", "one that does", again
+        )
+    given = [{"Key": key, "Value": value} for key, value in _of_endpoint(tags).items()]
+    names = Names(naming.model_of(one.release.config), one.release.config, one.endpoint)
+    component_api.create(clients, kept.request(names, given))
+    deadline = clock() + most_s
+    while True:
+        found = component_api.describe(clients, one.endpoint) or {}
+        status = found.get("InferenceComponentStatus", "gone")
+        if status == "InService":
+            component_api.scale(clients, one.endpoint, kept.scaling, given)
+            return
+        if status in {"Failed", "gone"}:
+            seen = f"its inference component is {status}: {found.get('FailureReason') or 'no reason told'}"
+            raise _refused(one, "ResumeFailed", seen, "one in service", again)
+        if clock() > deadline:
+            seen = f"its inference component is {status} after {most_s:.0f} s"
+            raise _refused(
+                one, "NotReady", seen, "InService", "run this again: it goes on by itself meanwhile"
+            )
+        sleep(LOOK_S)
+
+
+def _of_endpoint(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return which tags of a configuration its endpoint has too."""
+    return {
+        key: value
+        for key, value in tags.items()
+        if key not in releases.OF_THE_RECORD and not key.startswith("aws:")
+    }
+
+
 def settle(clients: Clients, one: PausedDeployment, now: str) -> Mapping[str, Any]:
     """Let an endpoint that is in service scale as it did, and mark its deployment as resumed; return what was done.
 
@@ -262,7 +326,8 @@ def settle(clients: Clients, one: PausedDeployment, now: str) -> Mapping[str, An
     """
     client = clients.sagemaker
     tags = resource_tags.read(client, one.release.config_arn)
-    scaling = kept_scaling.read(tags.get(releases.TAG_PAUSED_SCALING))
+    # Of a component `bring_component` has set it up.
+    scaling = None if one.release.to_zero else kept_scaling.read(tags.get(releases.TAG_PAUSED_SCALING))
     if scaling is not None:
         autoscaling_api.restore(clients.autoscaling, one.endpoint, scaling)
     expires_at = life_anew(one.release, now)

@@ -15,7 +15,7 @@ from pipeline.errors import Problem, RegistryRefused
 from pipeline.image import image_record, stored_images
 from pipeline.operations.account import MadeKind
 from pipeline.planning import alarms
-from pipeline.rollout import autoscaling_api, endpoint_parameter, metric_filters_api
+from pipeline.rollout import autoscaling_api, component_api, endpoint_parameter, metric_filters_api
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,18 +30,18 @@ LOOK_S: Final = 5.0
 
 
 def delete(clients: Clients, made: Made) -> bool:
-    """Delete a thing; return whether it is gone now. An endpoint takes a while, and is gone in a later run."""
+    """Delete a thing; return whether it is gone now. What takes a while is gone in a later run."""
     sagemaker = clients.sagemaker
     try:
         if made.kind is MadeKind.ENDPOINT:
-            if made.scales:
-                autoscaling_api.deregister(clients.autoscaling, made.name)
-            sagemaker.delete_endpoint(EndpointName=made.name)
+            delete_endpoint(clients, made)
             return False
         if made.kind is MadeKind.CONFIG:
             sagemaker.delete_endpoint_config(EndpointConfigName=made.name)
         elif made.kind is MadeKind.MODEL:
             sagemaker.delete_model(ModelName=made.name)
+        elif made.kind is MadeKind.ALARM and _component_stays(clients, made.name):
+            return False
         elif made.kind is MadeKind.ALARM:
             # Before the alarm, which is what is found of them: a filter has no tags that tell whose it is.
             if alarms.of_log(made.name) and (endpoint := alarms.endpoint_of(made.name)):
@@ -54,6 +54,30 @@ def delete(clients: Clients, made: Made) -> bool:
     except ClientError as error:
         if not service_errors.is_missing(error):
             raise
+    return True
+
+
+def _component_stays(clients: Clients, alarm: str) -> bool:
+    """Take away the inference component that an alarm wakes, and return whether it is still there.
+
+    Its endpoint is gone: whoever deleted that by hand has left it behind, and the alarm is what is found of it.
+    """
+    endpoint = alarms.endpoint_of(alarm)
+    wakes = endpoint is not None and alarm == alarms.waking(endpoint)
+    return wakes and bool(component_api.take_away(clients, str(endpoint)))
+
+
+def delete_endpoint(clients: Clients, made: Made) -> bool:
+    """Ask for an endpoint's deletion; return whether that was done: the component that it hosts goes first.
+
+    Raises:
+        ClientError: AWS refuses it.
+    """
+    if made.to_zero and component_api.take_away(clients, made.name):
+        return False
+    if made.scales and not made.to_zero:
+        autoscaling_api.deregister(clients.autoscaling, made.name)
+    clients.sagemaker.delete_endpoint(EndpointName=made.name)
     return True
 
 

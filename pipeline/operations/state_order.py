@@ -14,6 +14,7 @@ ORDER: Final = (
     "create_endpoint",
     "update_endpoint",
     "poll_endpoint",
+    "create_component",
     "smoke_test",
     "monitor_endpoint",
     "evaluate_quality",

@@ -251,7 +251,8 @@ def clear(
     clear_endpoints(clients, endpoints, on_gone=gone, sleep=sleep, deadline=deadline, clock=clock)
     for one in things:
         if one.kind is not MadeKind.ENDPOINT:
-            removal.delete(clients, one)
+            while not removal.delete(clients, one) and clock() < deadline:
+                sleep(LOOK_S)
             on_deleted(f"{one.kind} {one.name}")
 
 
@@ -296,12 +297,13 @@ def clear_endpoints(
 def _deleted(clients: Clients, endpoint: Made) -> bool:
     """Ask for an endpoint's deletion; return whether that was taken: one that is being made cannot go yet."""
     try:
-        removal.delete(clients, endpoint)
+        return removal.delete_endpoint(clients, endpoint)
     except ClientError as error:
+        if service_errors.is_missing(error):
+            return True
         if service_errors.is_in_progress(error):
             return False
         raise
-    return True
 
 
 def empty(client: S3Client, bucket: str, owner: str) -> None:

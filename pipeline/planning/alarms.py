@@ -36,6 +36,9 @@ PER_SECOND = {"microseconds": 1_000_000, "milliseconds": 1000}
 
 ALARM = "ALARM"
 
+_WAKING = "wake"
+"""The suffix of the alarm of `copy_scaling`, which is no rule: it speaks of nothing that is wrong."""
+
 
 @dataclass(frozen=True, slots=True)
 class AlarmRule:
@@ -211,9 +214,14 @@ def name_of(endpoint: str, rule: AlarmRule) -> str:
     return f"{PREFIX}{endpoint}-{rule.suffix}"
 
 
+def waking(endpoint: str) -> str:
+    """Return the name of the alarm that starts an endpoint which scaled to none, and tells nobody."""
+    return f"{PREFIX}{endpoint}-{_WAKING}"
+
+
 def names(endpoint: str) -> list[str]:
     """Return the names of all alarms that an endpoint has, or may have had."""
-    return [name_of(endpoint, rule) for rule in RULES]
+    return [*(name_of(endpoint, rule) for rule in RULES), waking(endpoint)]
 
 
 def of_log(name: str) -> bool:
@@ -227,7 +235,8 @@ def of_log(name: str) -> bool:
 def endpoint_of(name: str) -> str | None:
     """Return the endpoint that an alarm is of, by the alarm's name; None when it is none of these."""
     bare = name.removeprefix(PREFIX)
-    found = (bare.removesuffix(f"-{rule.suffix}") for rule in RULES if bare.endswith(f"-{rule.suffix}"))
+    suffixes = [*(rule.suffix for rule in RULES), _WAKING]
+    found = (bare.removesuffix(f"-{one}") for one in suffixes if bare.endswith(f"-{one}"))
     return next(found, None) if bare != name else None
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from inference import sealift_log
 from inference.sealift_log import IN_COLUMNS, IN_JSON
+from pipeline import inference_component
 from pipeline.naming import VARIANT
 
 NAMESPACE: Final = "Sealift"
@@ -71,11 +72,11 @@ class Metric:
         fields = [f"{name} {wanted[name]}" if name in wanted else name for name in sealift_log.COLUMNS]
         return f"[{', '.join((*_BEFORE, *fields))}, ...]"
 
-    def request(self, endpoint: str, form: str) -> dict[str, Any]:
+    def request(self, endpoint: str, form: str, *, component: bool = False) -> dict[str, Any]:
         """Return PutMetricFilter's parameters."""
         field = "$." if form == IN_JSON else "$"
         return {
-            "logGroupName": log_group(endpoint),
+            "logGroupName": inference_component.log_group(endpoint, component=component),
             "filterName": PREFIX + self.name,
             "filterPattern": self.pattern(form),
             "metricTransformations": [
@@ -121,11 +122,6 @@ REFUSALS: Final = Metric(
 METRICS: Final = (FIRST_TOKEN, QUEUE, SPEED, GENERATED, EVALUATED, CACHED, REFUSALS)
 
 
-def log_group(endpoint: str) -> str:
-    """Return the log group that SageMaker gives an endpoint."""
-    return f"/aws/sagemaker/Endpoints/{endpoint}"
-
-
 def environment(endpoint: str) -> dict[str, str]:
     """Return what an endpoint's containers have to know to say in each line where it was written."""
     return {sealift_log.ENDPOINT_VARIABLE: endpoint, sealift_log.VARIANT_VARIABLE: VARIANT}
@@ -136,11 +132,12 @@ def of_form(form: str | None) -> tuple[Metric, ...]:
     return tuple(one for one in METRICS if form in one.forms)
 
 
-def requests(endpoint: str, form: str | None) -> list[dict[str, Any]]:
+def requests(endpoint: str, form: str | None, *, component: bool = False) -> list[dict[str, Any]]:
     """Return the parameters of PutMetricFilter for each metric of an endpoint.
 
     Args:
         endpoint: its name.
         form: of its log's lines; None where they are not ours.
+        component: whether the endpoint hosts an inference component, which has the log.
     """
-    return [] if form is None else [one.request(endpoint, form) for one in of_form(form)]
+    return [] if form is None else [one.request(endpoint, form, component=component) for one in of_form(form)]

@@ -38,6 +38,7 @@ from pipeline.planning import (
     network,
     plan_notes,
     quotas,
+    scale_to_zero,
     sizes,
 )
 from pipeline.sizing import fit, images, instance_choice, instance_types
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from pipeline.state_data.checked_types import UploadedArchive
     from pipeline.state_data.plan_types import Offer, PlannedImage
     from pipeline.state_data.quality_types import CheckedSuite
-    from pipeline.state_data.request_types import Request, RequestedConsumer, RequestedInstanceType
+    from pipeline.state_data.request_types import Request, RequestedConsumer, RequestedInstanceType, Scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,8 @@ def plan(facts: PlanFacts) -> Plan:
     if facts.earlier:
         continuity.require_same_name(facts.archive, facts.earlier.names.model, names.model)
     tags = _tags(facts, hosted.instances)
+    networked = network.model_fields(request.network) if where == INSTANCE else {}
+    to_zero = hosted.instances is not None and hosted.instances.to_zero
     return Plan(
         version=1,
         service=request.service,
@@ -176,7 +179,7 @@ def plan(facts: PlanFacts) -> Plan:
                     "ModelName": name,
                     "PrimaryContainer": container,
                     "ExecutionRoleArn": request.execution_role_arn,
-                    **(network.model_fields(request.network) if where == INSTANCE else {}),
+                    **({} if to_zero else networked),
                     "Tags": tags,
                 }
                 for name, container in hosted.models.items()
@@ -184,10 +187,13 @@ def plan(facts: PlanFacts) -> Plan:
             names,
             hosted.variant,
             hosted.instances,
-            request.deadline_s,
+            deadline_s=request.deadline_s,
+            hosts={"ExecutionRoleArn": request.execution_role_arn, **networked} if to_zero else None,
         ),
         poll=Poll(request.poll_interval_s, request.deadline_s),
-        smoke_test=model_settings.smoke_test(request, facts.model, timeout_s, where),
+        smoke_test=replace(
+            model_settings.smoke_test(request, facts.model, timeout_s, where), component=to_zero
+        ),
         consumers=model_settings.consumers(request, facts.model),
         image=holds,
         switch=_switch(request.consumers),
@@ -625,11 +631,12 @@ def _on_serverless(facts: PlanFacts, containers: Sequence[dict[str, Any]], choic
 
 def _on_instances(facts: PlanFacts, containers: Sequence[dict[str, Any]], choice: HostingChoice) -> _Hosted:
     request, needed, found = facts.request, choice.needed, choice.offers
-    types = sizes.types_of(found, pooled=request.instance_pool)
+    types = sizes.types_of(found, pooled=request.instance_pool and not request.scale_to_zero)
     asked = AskedInstances(
         type=found[0].name, count=request.instance_count, pool=types if len(types) > 1 else ()
     )
     scales = {"auto_scaling": json_codec.encode(request.auto_scaling)} if request.auto_scaling else {}
+    scales |= {"scale_to_zero": True} if request.scale_to_zero else {}
     watched = request.detailed_observability
     observes = {} if watched is None else {"detailed_observability": watched}
     # Another scaling is another deployment, as another number of instances is: tags and requests fit together then.
@@ -716,15 +723,20 @@ def _instances_plan(
         startup_s=settings.startup_s,
         bake_s=request.bake_s,
         # A fleet may be of all types of its pool: what the one with the fewest slots can do is the measure of each.
-        auto_scaling=autoscaling.measured(request.auto_scaling, sizes.slots(left, pooled=bool(asked.pool)))
-        if request.auto_scaling
-        else None,
+        auto_scaling=_scaling(request, count, sizes.slots(left, pooled=bool(asked.pool))),
         slots=chosen.slots or needed.demand.n_parallel,
         detailed_observability=_detailed_observability(request),
         ami_version=images.CUDA_AMI if chosen.platform == instance_types.CUDA else None,
         volume_key=request.volume_kms_key_arn,
         pooled=bool(asked.pool),
+        to_zero=request.scale_to_zero,
     )
+
+
+def _scaling(request: Request, count: int, slots: int) -> Scaling | None:
+    if request.scale_to_zero:
+        return scale_to_zero.scaling(count, slots)
+    return autoscaling.measured(request.auto_scaling, slots) if request.auto_scaling else None
 
 
 def _detailed_observability(request: Request) -> bool | None:

@@ -19,6 +19,7 @@ from pipeline.planning import (
     network,
     question_form,
     quotas,
+    scale_to_zero,
     sizes,
 )
 from pipeline.sizing import fit, hourly_costs, images, instance_choice, instance_types
@@ -56,6 +57,8 @@ def notes(request: Request, model: dict[str, Any], today: date, where: str = SER
         notes.append("provisioned_concurrency was requested; an instance is always started, and has none")
     if request.auto_scaling and where == SERVERLESS:
         notes.append("auto_scaling was requested; a serverless endpoint scales by itself, and has none")
+    if request.scale_to_zero and where == SERVERLESS:
+        notes.append("scale_to_zero was requested; a serverless endpoint costs nothing while nobody calls it")
     if inference.n_ctx < request.inference.n_ctx:
         notes.append(
             f"n_ctx {request.inference.n_ctx} was requested; the model was trained for {inference.n_ctx}"
@@ -108,7 +111,7 @@ def _slots(request: Request, where: str) -> list[str]:
 def _pool(request: Request, found: Sequence[Offer]) -> tuple[str, ...]:
     """Return which types SageMaker takes in place of the first; nothing where there is no pool."""
     pool = sizes.pool(found)
-    if not request.instance_pool or len(pool) == 1:
+    if not request.instance_pool or request.scale_to_zero or len(pool) == 1:
         return ()
     others = ", then ".join(
         f"{one.name} at ${one.usd_per_hour:g} an hour{own_model(one, pool[0])}" for one in pool[1:]
@@ -165,8 +168,9 @@ def instance_notes(
     if not found:
         return ()
     offer, settings = found[0], instance_choice.settings(needed)
+    while_ = "while it is up" if request.scale_to_zero else "from its creation to its deletion"
     lines = [
-        "it costs money from its creation to its deletion: "
+        f"it costs money {while_}: "
         + instance_choice.describe(offer, request.instance_count if count is None else count)
     ]
     lines += _pool(request, found)
@@ -182,6 +186,8 @@ def instance_notes(
     if not needed.demand.shape.embeds:
         streams = model_settings.container_streams(request)
         lines += answer_times.on_instances(found, tokens, limit_s, streams=streams)
+    if request.scale_to_zero:
+        lines += scale_to_zero.notes(request.instance_count if count is None else count, offer.usd_per_hour)
     if request.auto_scaling:
         price = offer.usd_per_hour
         seconds = instance_choice.answer_s(offer, tokens)

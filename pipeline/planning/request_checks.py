@@ -14,7 +14,7 @@ from pipeline import limits, naming, payload
 from pipeline.errors import Problem
 from pipeline.gguf.header import SHARD_NAME
 from pipeline.hosting import AUTO, IN_PLACE, INSTANCE, SERVERLESS
-from pipeline.planning import artifact_choice, autoscaling, consumer, network_checks
+from pipeline.planning import artifact_choice, autoscaling, consumer, network_checks, scale_to_zero
 from pipeline.sizing import images
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def problems(request: Request, asked: dict[str, Any], defaults: StackDefaults, s
     found = [*_of_other_hosting(request.hosting, asked, said), *_provisioned(request, said)]
     if request.hosting != SERVERLESS:
         found += [*_bake(request, asked, said), *_scaled(request, said)]
+        found += scale_to_zero.problems(request, asked, said)
     found += [*_gate_in_place(request, said), *_whole(request, defaults, said)]
     found += network_checks.problems(request, asked, defaults, said)
     # Last, and by itself: what is wrong otherwise may be what makes it so large.
@@ -102,6 +103,7 @@ _ONLY = {
         "instance_count",
         "instance_pool",
         "auto_scaling",
+        "scale_to_zero",
         "bake_s",
         "prefer",
         "min_tokens_per_s",

@@ -332,6 +332,13 @@ _TUNABLE: dict[str, Field] = {
         AUTO_SCALING,
         "how instances are added and taken away after the switch; the endpoint begins with instance_count, or with min",
     ),
+    "scale_to_zero": Field(
+        Boolean(),
+        "on instances: whether they all go after a quarter of an hour without a call, and come back with the next "
+        "one, which is refused, as are those of the minutes after it; the endpoint begins with instance_count, and has "
+        "as many at most. Whoever calls names the inference component, which has the endpoint's name",
+        default=False,
+    ),
     "allow_instances": Field(
         Boolean(),
         "whether hosting auto may take an instance, which costs money while nobody calls it",

@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import instance_pools, limits, naming
 from pipeline.hosting import INSTANCE
-from pipeline.planning import alarms, network, quotas
+from pipeline.planning import alarms, network, quotas, scale_to_zero
 from pipeline.sizing import instance_types, running_cost
 from pipeline.state_data.plan_types import Requests, adapts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pipeline.state_data.plan_types import Asked, AskedInstances, Names, Offer, OnInstances, Plan
 
 PROVISION_S: Final = 600
 """Seconds that SageMaker may look for capacity in a pool. Its guide counts them for all types together; others report
 that each type has them: three of them then take a deployment's usual deadline, and no more."""
+
+OF_HOST: Final = ("ExecutionRoleArn", "VpcConfig", "EnableNetworkIsolation")
+"""Of a configuration whose endpoints host a component: what a model of their own would say."""
 
 MOST_STEPS: Final = 10
 """Of a plan: the ladder has fewer rungs."""
@@ -99,13 +102,21 @@ def instance_variant(on: OnInstances) -> dict[str, Any]:
     """Return what a configuration's variant on instances asks for beside name and model."""
     # A type with a disk of its own is refused together with a volume's size.
     volume = {} if instance_types.has_own_disk(on.type) else {"VolumeSizeInGB": on.volume_gb}
+    # Where a component brings the model, it says how long that may take.
+    starts = (
+        scale_to_zero.of_variant(on.count)
+        if on.to_zero
+        else {
+            "ModelDataDownloadTimeoutInSeconds": on.download_s,
+            "ContainerStartupHealthCheckTimeoutInSeconds": on.startup_s,
+        }
+    )
     return {
         **instance_pools.members(types_of(on.offers, pooled=on.pooled), PROVISION_S, _own_models(on.offers)),
         "InitialInstanceCount": on.count,
         **volume,
         **({"InferenceAmiVersion": on.ami_version} if on.ami_version else {}),
-        "ModelDataDownloadTimeoutInSeconds": on.download_s,
-        "ContainerStartupHealthCheckTimeoutInSeconds": on.startup_s,
+        **starts,
     }
 
 
@@ -122,7 +133,7 @@ def costs(on: OnInstances | None, provisioned: int | None = None) -> str:
         provisioned: serverless containers that are kept started, whose price by the hour is not listed.
     """
     serverless = None if provisioned else 0.0
-    return running_cost.Cost(on.usd_per_hour if on else serverless).now
+    return running_cost.Cost(on.usd_per_hour if on else serverless, to_zero=on is not None and on.to_zero).now
 
 
 def requests(
@@ -130,7 +141,9 @@ def requests(
     names: Names,
     members: dict[str, Any],
     on: OnInstances | None = None,
+    *,
     deadline_s: int = 0,
+    hosts: Mapping[str, Any] | None = None,
 ) -> Requests:
     """Return the requests for an endpoint.
 
@@ -141,16 +154,20 @@ def requests(
         members: what the variant asks for beside name and model (`instance_variant`, or its ServerlessConfig).
         on: the instances; None on serverless.
         deadline_s: seconds that an update of instances may take.
+        hosts: what the configuration of an endpoint that hosts a component says in its model's place (`OF_HOST`).
     """
     create_model, *others = create_models
     config, endpoint, tags = names.endpoint_config, names.endpoint, create_model["Tags"]
-    variant = {"VariantName": naming.VARIANT, "ModelName": create_model["ModelName"], **members}
+    to_zero = on is not None and on.to_zero
+    model = {} if to_zero else {"ModelName": create_model["ModelName"]}
+    variant = {"VariantName": naming.VARIANT, **model, **members}
     return Requests(
         create_model=create_model,
         other_models=tuple({name: one[name] for name in ("ModelName", "PrimaryContainer")} for one in others),
         create_endpoint_config={
             "EndpointConfigName": config,
             "ProductionVariants": [variant],
+            **(hosts or {}),
             **_metrics(on),
             **(network.config_fields(on.volume_key, types_of(on.offers, pooled=on.pooled)) if on else {}),
             "Tags": tags,
@@ -161,6 +178,7 @@ def requests(
             "EndpointConfigName": config,
             **({"DeploymentConfig": _guardrails(endpoint, on, deadline_s)} if on else {}),
         },
+        create_inference_component=scale_to_zero.component(names, on, tags) if on and to_zero else None,
     )
 
 
@@ -244,11 +262,12 @@ def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
         usd_per_hour=round(down.count * left[0].usd_per_hour, 6),
         slots=left[0].slots or on.slots,
         busy_cpus=left[0].vcpus if on.busy_cpus == on.offers[0].vcpus else on.busy_cpus,
+        auto_scaling=scale_to_zero.scaling(down.count, on.slots) if on.to_zero else on.auto_scaling,
     )
     types = types_of(left, pooled=on.pooled)
     name = instances_config_name(made.names.model, on.asked, types, down.count)
     names = replace(made.names, endpoint_config=name)
-    models = _models_of(left[0], made)
+    config, models = made.requests.create_endpoint_config, _models_of(left[0], made)
     return replace(
         made,
         names=names,
@@ -256,7 +275,14 @@ def step_instances(made: Plan, down: quotas.InstancesDown) -> Plan:
         image_uri=models[0]["PrimaryContainer"]["Image"],
         costs=costs(stepped),
         steps=(*made.steps, down.step)[-MOST_STEPS:],
-        requests=requests(models, names, instance_variant(stepped), stepped, made.poll.deadline_s),
+        requests=requests(
+            models,
+            names,
+            instance_variant(stepped),
+            stepped,
+            deadline_s=made.poll.deadline_s,
+            hosts={name: config[name] for name in OF_HOST if name in config},
+        ),
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.quality.cases import Case
 
 
-def ask(clients: Clients, endpoint: str, case: Case, suits: str) -> Answered:
+def ask(clients: Clients, endpoint: str, case: Case, suits: str, *, component: bool = False) -> Answered:
     """Return what an endpoint says to a case.
 
     Args:
@@ -31,6 +31,7 @@ def ask(clients: Clients, endpoint: str, case: Case, suits: str) -> Answered:
         endpoint: its name.
         case: the question.
         suits: the form that suits the model.
+        component: whether the endpoint hosts an inference component, which answers.
 
     Raises:
         ModelNotReady, Throttled, ServiceUnavailable, NotYetVisible: it may pass later.
@@ -39,7 +40,7 @@ def ask(clients: Clients, endpoint: str, case: Case, suits: str) -> Answered:
     begun = perf_counter()
     try:
         with service_errors.translated():
-            said = calls.invoke(clients, endpoint, case.body(suits))
+            said = calls.invoke(clients, endpoint, case.body(suits), component=component)
         seconds = perf_counter() - begun
         if case.form(suits) == questions.INPUT:
             return _embedded(said, round(seconds, 3))

@@ -75,6 +75,7 @@ def reckon(
     alarms: int,
     image: StoredImage | None = None,
     usd_per_hour: float | None = None,
+    to_zero: bool = False,
 ) -> Costs:
     """Return what it costs.
 
@@ -89,6 +90,7 @@ def reckon(
         alarms: how many the endpoint has.
         image: the one in the stack's repository that the endpoint runs; None where it runs another.
         usd_per_hour: of the endpoint's instances, all of them; None on serverless.
+        to_zero: whether they go while nobody calls.
     """
     used: list[Price] = []
 
@@ -110,8 +112,9 @@ def reckon(
         how = "serverless, without provisioned concurrency: nothing while nobody asks"
         idle.append(CostLine(ENDPOINT, 0.0, how))
     if usd_per_hour is not None:
-        how = f"{running_cost.Cost(usd_per_hour).now}, of {HOURS_A_MONTH} hours"
-        idle.append(CostLine("the endpoint's instances", usd_per_hour * HOURS_A_MONTH, how))
+        how = f"{running_cost.Cost(usd_per_hour, to_zero=to_zero).now}, of {HOURS_A_MONTH} hours"
+        month = 0.0 if to_zero else usd_per_hour * HOURS_A_MONTH
+        idle.append(CostLine("the endpoint's instances", month, how))
     if archive_bytes is not None:
         idle.append(
             _times("its archive in S3", archive_bytes / GB, "GB", price("storage_gb_month"), digits=3)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from pipeline import error_codec, naming
+from pipeline import error_codec, inference_component, naming
 from pipeline.client import snippets, ways_in
 from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.hosting import SERVERLESS
@@ -237,6 +237,7 @@ def assemble(facts: ReportFacts, prices: Prices) -> Document:
             alarms=len(alarms) if good else 0,
             image=part("the image's size", lambda: _stored_image(results, plan), None),
             usd_per_hour=_object(plan, "instances").get("usd_per_hour") if good else None,
+            to_zero=inference_component.of_plan(plan),
         ),
         costs_now=str(plan.get("costs") or "") if good else "",
         expires_at=_object(results, "retire_previous").get("expires_at") if good else None,
@@ -430,7 +431,11 @@ def _asked_by(ran: Execution, service: str, region: str) -> AskedBy | None:
         return None
     plan = ran.results["plan_deployment"]
     endpoint = ServiceEndpoint(
-        service, plan["names"]["endpoint"], plan["hosting"] != SERVERLESS, plan["smoke_test"]["ask_with"]
+        service,
+        plan["names"]["endpoint"],
+        plan["hosting"] != SERVERLESS,
+        plan["smoke_test"]["ask_with"],
+        component=bool(plan["smoke_test"].get("component")),
     )
     # As AWS has it, wherever the report is made: it is a function of the history.
     runtime = ways_in.aws_runtime(region)
@@ -443,6 +448,7 @@ def _asked_by(ran: Execution, service: str, region: str) -> AskedBy | None:
         streams=endpoint.streams,
         stack=naming.stack_of(ran.arn),
         elsewhere=True,
+        component=endpoint.component,
     )
     return AskedBy(ways, snippets.of(endpoint, region, runtime))
 
@@ -489,7 +495,7 @@ def _resources(ran: Execution, console: Console, alarms: Sequence[str]) -> list[
     for model in (one.get("ModelName") for one in models):
         add("model", model, console.model(str(model)), "create_model")
     if _object(results, "create_endpoint"):
-        group = f"/aws/sagemaker/Endpoints/{endpoint}"
+        group = inference_component.log_group(endpoint, component=inference_component.of_plan(plan))
         found.append(ResourceRow("container log", group, console.log_group(group), "stays"))
     swept = f"alarms of endpoint {endpoint}" in gone
     found += [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from pipeline import inference_component
 from pipeline.aws import service_errors
 from pipeline.planning import metrics
 
@@ -35,8 +36,15 @@ def put(client: CloudWatchLogsClient, requests: Iterable[Mapping[str, Any]]) -> 
 
 
 def delete(client: CloudWatchLogsClient, endpoint: str) -> list[str]:
-    """Delete the filters of an endpoint's log, and return the names of those that were there."""
-    group = metrics.log_group(endpoint)
+    """Delete the filters of an endpoint's log, and return the names of those that were there.
+
+    Whoever deletes what is left of an endpoint that is gone cannot tell whether it hosted an inference component.
+    """
+    groups = (inference_component.log_group(endpoint, component=one) for one in (False, True))
+    return [name for group in groups for name in _delete(client, group)]
+
+
+def _delete(client: CloudWatchLogsClient, group: str) -> list[str]:
     # One page holds 50, which is more than there are. A group that is gone, or never was, has none.
     found = service_errors.or_none(
         client.describe_metric_filters, logGroupName=group, filterNamePrefix=metrics.PREFIX

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import instance_pools
+from pipeline import inference_component
 from pipeline.aws import paging, resource_tags, service_errors
 from pipeline.aws.resource_tags import TAG_EXECUTION, TAG_SERVICE, tag_value
 from pipeline.errors import Problem, Superseded
@@ -191,7 +191,7 @@ def models_in_use(client: SageMakerClient, account: AccountReleases, *, without:
         service_errors.or_none(client.describe_endpoint_config, EndpointConfigName=name)
         for name in configs - set(without.configs)
     )
-    return {name for one in found if one for name in instance_pools.models(one["ProductionVariants"])}
+    return {name for one in found if one for name in inference_component.models(one)}
 
 
 def configs_of(client: SageMakerClient, deployment: str) -> list[str]:

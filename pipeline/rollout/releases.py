@@ -15,6 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypedDict
 
+from pipeline.aws import resource_tags
 from pipeline.aws.resource_tags import (
     TAG_CONSUMERS,
     TAG_EXECUTION,
@@ -112,6 +113,8 @@ class Release:
     consumers: tuple[Consumer, ...] = ()
     scales: bool = False
     """Whether its instances are scaled: its endpoint has a scalable target, or had one."""
+    to_zero: bool = False
+    """Whether its endpoint hosts an inference component, which scales to none."""
     keep_previous: int | None = None
     """How many good deployments before this one stay; None as long as it is not finished."""
     taken_from: str | None = None
@@ -219,6 +222,7 @@ def read(
         serves=has == config,
         consumers=_consumers(tags),
         scales=TAG_SCALING in tags,
+        to_zero=resource_tags.scales_to_none(tags),
         keep_previous=_number(tags.get(TAG_KEEP)),
         paused_at=tags.get(TAG_PAUSED),
         resumed_at=tags.get(TAG_RESUMED),

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from pipeline import instance_pools
+from pipeline import inference_component
 from pipeline.aws import resource_tags, service_errors
 from pipeline.endpoint_status import UNDELETABLE
-from pipeline.rollout import alarms_api, autoscaling_api, metric_filters_api, release_store
+from pipeline.rollout import alarms_api, autoscaling_api, component_api, metric_filters_api, release_store
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
@@ -28,12 +28,19 @@ def delete_endpoint(clients: Clients, one: Release) -> str:
     """Bring an endpoint nearer to its end; return what is to be waited for, empty when the release has none left."""
     if not one.serves or one.endpoint is None:
         return ""
-    if one.scales and one.status != "Deleting":
+    if waits := delete_component(clients, one):
+        return waits
+    if one.scales and not one.to_zero and one.status != "Deleting":
         # While it scales it is Updating, and cannot be deleted.
         autoscaling_api.deregister(clients.autoscaling, one.endpoint)
     if one.status not in UNDELETABLE and one.status != "Deleting":
         clients.sagemaker.delete_endpoint(EndpointName=one.endpoint)
     return f"endpoint {one.endpoint!r} is {one.status}; wanted it to be gone"
+
+
+def delete_component(clients: Clients, one: Release) -> str:
+    """Bring the inference component of a release's endpoint nearer to its end; return what is to be waited for."""
+    return component_api.take_away(clients, one.endpoint) if one.to_zero and one.endpoint else ""
 
 
 def delete_rest(clients: Clients, one: Release, service: str, account: AccountReleases) -> None:
@@ -43,7 +50,7 @@ def delete_rest(clients: Clients, one: Release, service: str, account: AccountRe
         metric_filters_api.delete(clients.logs, one.endpoint)
         alarms_api.delete(clients.cloudwatch, one.endpoint)
     found = client.describe_endpoint_config(EndpointConfigName=one.config)
-    for name in instance_pools.models(found["ProductionVariants"]):
+    for name in sorted(inference_component.models(found)):
         if name not in release_store.models_in_use(client, account, without=one):
             _delete_model(name, service, client)
     # The one that is looked at first goes last, so that a try that is cut short goes on where it ended.
@@ -53,7 +60,7 @@ def delete_rest(clients: Clients, one: Release, service: str, account: AccountRe
 
 def delete_spare_models(client: SageMakerClient, plan: Plan) -> None:
     """Delete the models that a deployment made for types that its configuration does not name."""
-    named = instance_pools.models(plan.requests.create_endpoint_config["ProductionVariants"])
+    named = inference_component.models(plan.requests.create_endpoint_config)
     for request in plan.requests.create_models:
         if request["ModelName"] not in named:
             _delete_model(request["ModelName"], plan.service, client)

@@ -19,11 +19,15 @@ class Cost:
     """0 for a serverless endpoint without provisioned concurrency; None when a price is not known."""
     how: str = ""
     """The sum in words; empty where it stands elsewhere."""
+    to_zero: bool = False
+    """Whether all of it goes while nobody calls, so that this is what it costs while it is up."""
 
     @property
     def now(self) -> str:
         """What it costs, in the words of every command that tells of a running endpoint."""
         whether = ", called or not" if self.usd_per_hour != 0 else ""
+        if self.to_zero and whether:
+            whether = " while it is up, and nothing at none"
         return f"{words(self.usd_per_hour)}{whether}" + (f": {self.how}" if self.how else "")
 
 

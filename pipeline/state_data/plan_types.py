@@ -26,12 +26,14 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """The parameters of the calls that make an endpoint, as boto3 takes them; the last two are alternatives."""
+    """The parameters of the calls that make an endpoint, as boto3 takes them; it is either created or updated."""
 
     create_model: dict[str, Any]
     create_endpoint_config: dict[str, Any]
     create_endpoint: dict[str, Any]
     update_endpoint: dict[str, Any]
+    create_inference_component: dict[str, Any] | None = None
+    """None: the configuration names the model, and the endpoint hosts no component."""
     other_models: tuple[dict[str, Any], ...] = ()
     """ModelName and PrimaryContainer of the models that further instance types need, which are as `create_model` in
     all else; none in plans of releases whose types had one model together."""
@@ -179,6 +181,8 @@ class OnInstances:
     pooled: bool = unsaid(default=False)
     """Whether the offers are a pool, of which SageMaker takes the first that it has capacity of; in plans of releases
     that knew of no pools, the others are there for quotas alone."""
+    to_zero: bool = unsaid(default=False)
+    """Whether the endpoint hosts an inference component, and scales between none and `count`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +240,8 @@ class PlannedSmokeTest(SmokeTest):
     """Numbers of an embedding; None of a model that makes none."""
     streams: bool = unsaid(False)
     """Whether the answers are asked for as streams."""
+    component: bool = unsaid(False)
+    """Whether it is the endpoint's inference component that answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -224,6 +224,8 @@ class Request:
     """Whether that key is the stack's own, which nobody named."""
     tags: dict[str, str] | None = unsaid(None)
     """Of somebody's own; None for none."""
+    scale_to_zero: bool = unsaid(default=False)
+    """Whether the endpoint hosts an inference component, and all its instances go while nobody calls."""
     expires_after_h: float | None = unsaid(None)
     """Hours that a good deployment lives; None: it stays."""
     quality: RequestedGate | None = None

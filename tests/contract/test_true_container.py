@@ -58,7 +58,7 @@ class Host:
         self._places = Places(
             root,
             log=lambda _role, _group, _stream, _ms, line: self.lines.append(line),
-            log_group=str,
+            log_group=lambda name, _component: name,
             clock=time.time,
         )
         self._started: list[Container] = []

@@ -107,10 +107,22 @@ def cloud(running_cloud: LocalCloud) -> Iterator[LocalCloud]:
     empty(running_cloud)
 
 
+def _delete_components(cloud: LocalCloud, deadline: float) -> None:
+    """Delete what endpoints host, which outlives them."""
+    sagemaker = cloud.clients.sagemaker
+    while components := sagemaker.list_inference_components()["InferenceComponents"]:
+        assert time.monotonic() < deadline, f"inference components that do not go away: {components}"
+        for one in components:
+            if one["InferenceComponentStatus"] in ("InService", "Failed"):
+                sagemaker.delete_inference_component(InferenceComponentName=one["InferenceComponentName"])
+        time.sleep(0.1)
+
+
 def empty(cloud: LocalCloud) -> None:
     """Delete what deployments have left, and give the consumer back as it was; only `clients` is used."""
     sagemaker = cloud.clients.sagemaker
     deadline = time.monotonic() + WAIT_S
+    _delete_components(cloud, deadline)
     while endpoints := sagemaker.list_endpoints()["Endpoints"]:
         assert time.monotonic() < deadline, f"endpoints that do not go away: {endpoints}"
         for endpoint in endpoints:

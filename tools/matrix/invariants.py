@@ -57,6 +57,8 @@ class Snapshot:
     """The tags of the images that hold a model."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     """By name."""
+    components: frozenset[str] = frozenset()
+    """The inference components, and the scalable targets of any."""
     scaled: Mapping[str, str] = field(default_factory=dict)
     """How the instances of each endpoint scale, as a tag keeps it; read for an act alone."""
     records: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class Snapshot:
             ("alarms", self.alarmed),
             ("filters", self.measured),
             ("image", self.images),
+            ("component", self.components),
         )
         return frozenset(f"{kind} {name}" for kind, names in kinds for name in names)
 

@@ -22,10 +22,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.sns.models import sns_backends
 from moto.ssm.models import ssm_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
+from local_cloud import scaling
 from local_cloud.cloud import CONSUMER, CloudSettings, LocalCloud
 from local_cloud.faults import Fault
 from local_cloud.gateway import WORKFLOW
@@ -40,7 +42,7 @@ from pipeline.image.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, 
 from pipeline.image.transport import Http, Patience
 from pipeline.naming import deployment_of, image_tag
 from pipeline.operations import execution_history, pausing, teardown
-from pipeline.planning import alarms, kept_scaling, metrics
+from pipeline.planning import alarms, kept_scaling
 from pipeline.rollout import autoscaling_api, metric_filters_api, releases
 from pipeline.sizing import images, instance_types
 from pipeline.stack import bundles
@@ -100,6 +102,8 @@ def handler(event, context):
         data=json.dumps({"messages": [{"role": "user", "content": event["prompt"]}]}).encode(),
         headers={"Content-Type": "application/json", "Authorization": signed},
     )
+    if name.startswith("scales-to-none"):
+        request.add_header("X-Amzn-SageMaker-Inference-Component", name)
     with urllib.request.urlopen(request, timeout=20) as response:
         answer = json.load(response)
     return {"endpoint_name": name, "answer": answer["choices"][0]["message"]["content"]}
@@ -162,6 +166,7 @@ POOL = [
 ]
 """Types cheaper than all others, each faster than the one before: the pool of a plan."""
 
+TO_NONE = {"hosting": "instance", "scale_to_zero": True}
 IMAGED = {"container": "custom", "artifact": "image"}
 """Settings by which the model comes in a layer of the endpoint's image."""
 
@@ -190,6 +195,8 @@ SCENARIOS = {
         Scenario(
             "on instances, no capacity", {"hosting": "instance"}, thinned=True, wrong=True, no_capacity=True
         ),
+        Scenario("scales to none", TO_NONE, earlier=False, thinned=True),
+        Scenario("scales to none, wrong answer", TO_NONE, earlier=False, thinned=True, wrong=True),
         Scenario("image", IMAGED),
         Scenario("image, wrong answer", IMAGED, wrong=True),
         Scenario("step down", {"memory_mb": 4096}),
@@ -655,6 +662,7 @@ class World:
             ("model", "model"),
             ("alarms", "endpoint"),
             ("filters", "endpoint"),
+            *((("component", "endpoint"),) if (plan.get("smoke_test") or {}).get("component") else ()),
         )
         image = plan.get("image") or {}
         return Outcome(
@@ -699,9 +707,21 @@ class World:
             frozenset(self._measured()),
             frozenset(self._images()),
             self._parameters(),
+            frozenset(one["InferenceComponentName"] for one in self._components()) | self._scaled_copies(),
             self._scaled() if scenario.act else {},
             self._records() if scenario.act else {},
         )
+
+    def _components(self) -> list[dict[str, Any]]:
+        listed = self.cloud.hosting.handle("ListInferenceComponents", {"MaxResults": 100})
+        found: list[dict[str, Any]] = listed["InferenceComponents"]
+        return found
+
+    def _scaled_copies(self) -> frozenset[str]:
+        """Return the components that have a scalable target: one that outlives its component is left behind too."""
+        backend = applicationautoscaling_backends[self.cloud.account_id][self.cloud.region]
+        found = backend.describe_scalable_targets("sagemaker", None, scaling.DIMENSION)
+        return frozenset(one.resource_id.rpartition("/")[2] for one in found)
 
     def _scaled(self) -> dict[str, str]:
         """Return how the instances of each endpoint scale, as a tag keeps it."""
@@ -751,6 +771,11 @@ class World:
         lasting = ("InService", "Failed")
         rows = lambda: self.cloud.hosting.handle("ListEndpoints", {"MaxResults": 100})["Endpoints"]  # noqa: E731
         while any(row["EndpointStatus"] not in lasting for row in rows()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        changing = {"Creating", "Updating", "Deleting"}
+        while any(row["InferenceComponentStatus"] in changing for row in self._components()):
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.005)
 
     def _published(self) -> list[str]:
@@ -837,10 +862,20 @@ class World:
         tag = image_tag(__version__, "x86_64")
         to.put_manifest(Manifest(descriptor, ()).render(), DOCKER_MANIFEST, tag)
 
+    def _delete_components(self) -> None:
+        applicationautoscaling_backends[self.cloud.account_id][self.cloud.region].targets.clear()
+        for row in self._components():
+            self.cloud.hosting.handle(
+                "DeleteInferenceComponent", {"InferenceComponentName": row["InferenceComponentName"]}
+            )
+        while self._components():
+            time.sleep(0.002)
+
     def _reset(self) -> None:
         """Take everything away but the archives of earlier deployments, and put the consumer back."""
         ask = self.cloud.hosting.handle
         self._settle()
+        self._delete_components()
         for row in ask("ListEndpoints", {"MaxResults": 100})["Endpoints"]:
             ask("DeleteEndpoint", {"EndpointName": row["EndpointName"]})
         for row in ask("ListEndpointConfigs", {"MaxResults": 100})["EndpointConfigs"]:
@@ -900,7 +935,7 @@ class World:
     def _measured(self) -> set[str]:
         """Return the endpoints whose logs have metric filters."""
         found = self.cloud.clients.logs.describe_metric_filters()["metricFilters"]
-        return {one["logGroupName"].removeprefix(metrics.log_group("")) for one in found}
+        return {one["logGroupName"].rpartition("/")[2] for one in found}
 
     def _delete_alarms(self) -> None:
         for endpoint in self._alarmed():

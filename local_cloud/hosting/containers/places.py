@@ -41,7 +41,7 @@ class Places:
         root: Path,
         *,
         log: Log,
-        log_group: Callable[[str], str],
+        log_group: Callable[[str, str | None], str],
         clock: Callable[[], float],
     ) -> None:
         self._root = root
@@ -59,7 +59,8 @@ class Places:
         folder = self._root / identity
         # Not its parents: when the root is gone, hosting has been closed.
         folder.mkdir()
-        group, stream = self._log_group(endpoint_name), f"{deployment.variant_name}/{identity}"
+        group = self._log_group(endpoint_name, deployment.component)
+        stream = f"{deployment.variant_name}/{identity}"
 
         def log(line: str) -> None:
             self._log(deployment.role_arn, group, stream, int(self._clock() * 1000), line)

@@ -153,6 +153,11 @@ class Worker:
         with self._lock:
             self._in_flight -= 1
 
+    @property
+    def answers(self) -> bool:
+        """Whether a call is being answered now."""
+        return self._busy()
+
     def resize(self, max_concurrency: int) -> None:
         """Allow so many calls at once from now on."""
         with self._lock:
@@ -251,7 +256,9 @@ class Worker:
         if not self._serverless:
             return texts.ping_failed(self._deployment.variant_name)
         return {
-            Verdict.EXITED: texts.process_exited(self._account.log_hint(self._name)),
+            Verdict.EXITED: texts.process_exited(
+                self._account.log_hint(self._name, self._deployment.component)
+            ),
             Verdict.OUT_OF_MEMORY: texts.OUT_OF_MEMORY,
             Verdict.TOO_LATE: texts.start_too_slow(self._deadline_s),
         }[verdict]
@@ -280,12 +287,18 @@ class Worker:
     def _model_error(self, side: str, status: int, container: str, message: str) -> AwsError:
         return AwsError(
             "ModelError",
-            texts.model_error(side, status, container, message, self._account.log_hint(self._name)),
+            texts.model_error(
+                side,
+                status,
+                container,
+                message,
+                self._account.log_hint(self._name, self._deployment.component),
+            ),
             424,
             {
                 "OriginalStatusCode": status,
                 "OriginalMessage": message,
-                "LogStreamArn": self._account.log_group_arn(self._name),
+                "LogStreamArn": self._account.log_group_arn(self._name, self._deployment.component),
             },
         )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Deployment,
         Endpoint,
         EndpointConfig,
+        InferenceComponent,
         Instances,
         Model,
     )
@@ -50,7 +51,10 @@ def endpoint_config(record: EndpointConfig) -> dict[str, Any]:
         "EndpointConfigArn": record.arn,
         "ProductionVariants": [{"InitialVariantWeight": 1.0, **record.variant}],
         "CreationTime": record.created,
-        "EnableNetworkIsolation": False,
+        "EnableNetworkIsolation": bool(record.request.get("EnableNetworkIsolation")),
+        **{
+            name: record.request[name] for name in ("ExecutionRoleArn", "VpcConfig") if name in record.request
+        },
         **({"KmsKeyId": record.request["KmsKeyId"]} if record.request.get("KmsKeyId") else {}),
         **({} if "ServerlessConfig" in record.variant else {"MetricsConfig": _metrics(record)}),
     }
@@ -107,6 +111,37 @@ def endpoint_config_row(record: EndpointConfig) -> dict[str, Any]:
     }
 
 
+def inference_component(record: InferenceComponent, endpoint_arn: str) -> dict[str, Any]:
+    """Return DescribeInferenceComponent's answer."""
+    asked = record.request["Specification"]
+    specification = {
+        key: asked[key]
+        for key in ("ModelName", "StartupParameters", "ComputeResourceRequirements")
+        if key in asked
+    }
+    reason = {} if record.failure_reason is None else {"FailureReason": record.failure_reason[:1024]}
+    return {
+        **inference_component_row(record, endpoint_arn),
+        "Specification": specification,
+        "RuntimeConfig": {"DesiredCopyCount": record.desired, "CurrentCopyCount": record.current},
+        **reason,
+    }
+
+
+def inference_component_row(record: InferenceComponent, endpoint_arn: str) -> dict[str, Any]:
+    """Return one row of ListInferenceComponents."""
+    return {
+        "InferenceComponentName": record.name,
+        "InferenceComponentArn": record.arn,
+        "EndpointName": record.request["EndpointName"],
+        "EndpointArn": endpoint_arn,
+        "VariantName": record.deployment.variant_name,
+        "InferenceComponentStatus": record.status.value,
+        "CreationTime": record.created,
+        "LastModifiedTime": record.modified,
+    }
+
+
 def model_row(record: Model) -> dict[str, Any]:
     """Return one row of ListModels."""
     return {"ModelName": record.name, "ModelArn": record.arn, "CreationTime": record.created}
@@ -116,7 +151,7 @@ def _variant(record: Endpoint, current: Deployment) -> dict[str, Any]:
     desired = record.pending or current
     variant: dict[str, Any] = {
         "VariantName": current.variant_name,
-        "DeployedImages": [{"SpecifiedImage": current.image, "ResolutionTime": record.created}],
+        **_images(record, current),
         "CurrentWeight": current.weight,
         "DesiredWeight": desired.weight,
         **_current(current.capacity),
@@ -125,6 +160,12 @@ def _variant(record: Endpoint, current: Deployment) -> dict[str, Any]:
     if record.status in _VARIANT_STATUS:
         variant["VariantStatus"] = [{"Status": _VARIANT_STATUS[record.status], "StartTime": record.modified}]
     return variant
+
+
+def _images(record: Endpoint, current: Deployment) -> dict[str, Any]:
+    if current.hosts:
+        return {"ManagedInstanceScaling": current.managed} if current.managed else {}
+    return {"DeployedImages": [{"SpecifiedImage": current.image, "ResolutionTime": record.created}]}
 
 
 def _current(capacity: Capacity | Instances) -> dict[str, Any]:

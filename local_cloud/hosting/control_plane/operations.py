@@ -40,6 +40,7 @@ from pipeline import instance_pools
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from local_cloud.hosting.components import Components
     from local_cloud.hosting.containers.model_files import Fetch, Objects
     from local_cloud.hosting.fleet import Fleet
     from local_cloud.hosting.platform.images import Images
@@ -59,6 +60,7 @@ class ControlPlane:
         *,
         account: AwsAccount,
         fleet: Fleet,
+        components: Components,
         fetch: Fetch,
         exists: Callable[[str, str, str], bool] | None,
         objects: Objects,
@@ -68,6 +70,7 @@ class ControlPlane:
     ) -> None:
         self._account = account
         self._fleet = fleet
+        self._components = components
         self._fetch = fetch
         self._exists = exists
         self._objects = objects
@@ -82,20 +85,26 @@ class ControlPlane:
             "AddTags": self._add_tags,
             "CreateEndpoint": self._create_endpoint,
             "CreateEndpointConfig": self._create_endpoint_config,
+            "CreateInferenceComponent": self._create_component,
             "CreateModel": self._create_model,
             "DeleteEndpoint": self._delete_endpoint,
             "DeleteEndpointConfig": self._delete_endpoint_config,
+            "DeleteInferenceComponent": self._delete_component,
             "DeleteModel": self._delete_model,
             "DeleteTags": self._delete_tags,
             "DescribeEndpoint": self._describe_endpoint,
             "DescribeEndpointConfig": self._describe_endpoint_config,
+            "DescribeInferenceComponent": self._describe_component,
             "DescribeModel": self._describe_model,
             "ListEndpointConfigs": self._list_endpoint_configs,
             "ListEndpoints": self._list_endpoints,
+            "ListInferenceComponents": self._list_components,
             "ListModels": self._list_models,
             "ListTags": self._list_tags,
             "UpdateEndpoint": self._update_endpoint,
             "UpdateEndpointWeightsAndCapacities": self._update_weights,
+            "UpdateInferenceComponent": self._update_component,
+            "UpdateInferenceComponentRuntimeConfig": self._update_component,
         }
 
     def tags(self, arn: str) -> Mapping[str, str]:
@@ -204,17 +213,24 @@ class ControlPlane:
         with self._lock:
             arn = self._configs.require_free(name)
             config = EndpointConfig(name, arn, self._clock(), request)
-            models = [self._models.get(one) for one in instance_pools.models([config.variant])]
-            capacity = config.capacity
-            if isinstance(capacity, Capacity):
-                rules.check_capacity(capacity)
-                rules.check_model_is_serverless(models[0])
+            if config.hosts:
+                if self._networks is not None:
+                    rules.check_vpc(request, self._networks)
             else:
-                for model in models:
-                    rules.check_model_is_emulated(model)
+                self._check_model(config)
             self._configs.put(config)
             self._tag(arn, request)
         return {"EndpointConfigArn": arn}
+
+    def _check_model(self, config: EndpointConfig) -> None:
+        models = [self._models.get(one) for one in instance_pools.models([config.variant])]
+        capacity = config.capacity
+        if isinstance(capacity, Capacity):
+            rules.check_capacity(capacity)
+            rules.check_model_is_serverless(models[0])
+        else:
+            for model in models:
+                rules.check_model_is_emulated(model)
 
     def _describe_endpoint_config(self, request: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -296,9 +312,51 @@ class ControlPlane:
         config = self._configs.get(config_name)
         if self._networks is not None:
             rules.check_key(config, self._networks)
+        if config.hosts:
+            return Deployment.hosting(config)
         own = instance_pools.own_models(config.variant)
         overrides = {type_: self._models.get(name) for type_, name in own.items()}
         return Deployment.of(config, self._models.get(config.variant["ModelName"]), overrides)
+
+    # Inference components
+
+    def _create_component(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        rules.check_component(request)
+        rules.check_tags(request.get("Tags", []))
+        with self._lock:
+            component = self._components.create(
+                request, self._models.get(request["Specification"]["ModelName"])
+            )
+            self._tag(component.arn, request)
+        return {"InferenceComponentArn": component.arn}
+
+    def _describe_component(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        found = self._components.get(request["InferenceComponentName"])
+        return descriptions.inference_component(found, self._components.endpoint_arn(found))
+
+    def _list_components(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        wanted, variant = request.get("EndpointNameEquals"), request.get("VariantNameEquals")
+        chosen = [
+            one
+            for one in self._components.all()
+            if wanted in {None, one.request["EndpointName"]}
+            and variant in {None, one.deployment.variant_name}
+        ]
+        rows, token = page(chosen, request)
+        listed = [
+            descriptions.inference_component_row(row, self._components.endpoint_arn(row)) for row in rows
+        ]
+        return _listed("InferenceComponents", listed, token)
+
+    def _update_component(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        rules.check_component_update(request)
+        name = request["InferenceComponentName"]
+        wanted = request.get("DesiredRuntimeConfig") or request["RuntimeConfig"]
+        return {"InferenceComponentArn": self._components.set_copies(name, wanted["CopyCount"]).arn}
+
+    def _delete_component(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self._components.delete(request["InferenceComponentName"])
+        return {}
 
     # Tags
 
@@ -336,6 +394,8 @@ class ControlPlane:
             self._models.get(name)
         elif kind is ResourceKind.ENDPOINT_CONFIG:
             self._configs.get(name)
+        elif kind is ResourceKind.INFERENCE_COMPONENT:
+            self._components.get(name)
         else:
             self._fleet.get(name)
         return self._tags.setdefault(resource, {})

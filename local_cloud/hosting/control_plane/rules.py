@@ -70,8 +70,15 @@ _ON_INSTANCES = frozenset(
         "ModelDataDownloadTimeoutInSeconds",
         "ContainerStartupHealthCheckTimeoutInSeconds",
         "InferenceAmiVersion",
+        "ManagedInstanceScaling",
+        "RoutingConfig",
     }
 )
+_OF_HOSTS = frozenset({"ExecutionRoleArn", "VpcConfig", "EnableNetworkIsolation"})
+_COMPONENT = frozenset(
+    {"InferenceComponentName", "EndpointName", "VariantName", "Specification", "RuntimeConfig", "Tags"}
+)
+_SPECIFICATION = frozenset({"ModelName", "StartupParameters", "ComputeResourceRequirements"})
 _POOL = frozenset({"InstanceType", "Priority", "ModelNameOverride"})
 _SOURCE = frozenset({"S3Uri", "S3DataType", "CompressionType", "ETag"})
 
@@ -162,7 +169,8 @@ def check_config(request: Mapping[str, Any]) -> None:
 
 def _check_instances_config(request: Mapping[str, Any]) -> None:
     # Of serverless AWS's guide says neither that it has a MetricsConfig nor that it is refused one.
-    _only(_CONFIG | {"MetricsConfig", "KmsKeyId"}, request)
+    hosts = any("ModelName" not in one for one in request["ProductionVariants"])
+    _only(_CONFIG | {"MetricsConfig", "KmsKeyId"} | (_OF_HOSTS if hosts else frozenset()), request)
     metrics = request.get("MetricsConfig", {})
     _only(_METRICS, metrics)
     every = metrics.get("MetricPublishFrequencyInSeconds", PUBLISH_EVERY_S[0])
@@ -175,8 +183,9 @@ def _check_instances_config(request: Mapping[str, Any]) -> None:
         raise invalid(texts.not_emulated("More than one production variant"))
     _only(_ON_INSTANCES, variants[0])
     pools = variants[0].get("InstancePools", ())
-    for member in ("ModelName", *(() if pools else ("InstanceType",)), "InitialInstanceCount"):
+    for member in (*(() if pools else ("InstanceType",)), "InitialInstanceCount"):
         _require(variants[0], member)
+    _check_host(request, variants[0])
     _check_pools(variants[0], pools)
     for type_ in instance_pools.types(variants[0]):
         if "VolumeSizeInGB" in variants[0] and instance_types.has_own_disk(type_):
@@ -184,6 +193,66 @@ def _check_instances_config(request: Mapping[str, Any]) -> None:
         _check_ami(variants[0].get("InferenceAmiVersion"), type_)
         if request.get("KmsKeyId") and instance_types.has_own_disk(type_):
             raise invalid(texts.key_not_allowed(type_))
+
+
+def _check_host(request: Mapping[str, Any], variant: Mapping[str, Any]) -> None:
+    """Refuse what a variant with a model has not, and one without lacks."""
+    if "ModelName" in variant:
+        if "ManagedInstanceScaling" in variant:
+            raise invalid(texts.no_model())
+        return
+    if "ExecutionRoleArn" not in request:
+        raise invalid(texts.hosts_need("ExecutionRoleArn"))
+    for member in ("ModelDataDownloadTimeoutInSeconds", "ContainerStartupHealthCheckTimeoutInSeconds"):
+        if member in variant:
+            # ASSUMED: a component says it of itself, in its StartupParameters.
+            raise invalid(texts.not_emulated(f"{member} of a variant without a model"))
+
+
+def check_component(request: Mapping[str, Any]) -> None:
+    """Raise ValidationException for a CreateInferenceComponent that is refused, or does something else in AWS."""
+    _only(_COMPONENT, request)
+    for member in ("VariantName", "Specification", "RuntimeConfig"):
+        if member not in request:
+            path = f"{member[0].lower()}{member[1:]}"
+            raise invalid(texts.constraints([texts.constraint(None, path, "Member must not be null")]))
+    specification = request["Specification"]
+    _only(_SPECIFICATION, specification)
+    for member in ("ModelName", "ComputeResourceRequirements"):
+        if member not in specification:
+            path = f"specification.{member[0].lower()}{member[1:]}"
+            raise invalid(texts.constraints([texts.constraint(None, path, "Member must not be null")]))
+    if request["RuntimeConfig"]["CopyCount"] < 1:
+        raise invalid(texts.copies_at_first())
+
+
+def check_component_update(request: Mapping[str, Any]) -> None:
+    """Raise ValidationException for an update of anything but the number of copies."""
+    _only(frozenset({"InferenceComponentName", "RuntimeConfig", "DesiredRuntimeConfig"}), request)
+    if "RuntimeConfig" not in request and "DesiredRuntimeConfig" not in request:
+        raise invalid("RuntimeConfig or Specification is required.")
+
+
+RESERVABLE = 4
+"""Of an instance's memory less than this part can be reserved: of 16 GiB 4096 MB were SEEN to be refused, and 1024 to
+be taken; what lies between is ASSUMED to be refused from the one on."""
+
+
+def is_too_large(required: Mapping[str, Any], instance_type: str) -> bool:
+    """Return whether a copy reserves more than an instance has to give.
+
+    Args:
+        required: ComputeResourceRequirements.
+        instance_type: of the endpoint; of one that nobody here knows anything is taken.
+    """
+    known = instance_types.facts(instance_type)
+    if known is None:
+        return False
+    return bool(
+        required.get("NumberOfCpuCoresRequired", 0) > known.vcpus
+        or required.get("NumberOfAcceleratorDevicesRequired", 0) > known.gpus
+        or required["MinMemoryRequiredInMb"] * RESERVABLE >= known.memory_gib * 1024
+    )
 
 
 def _check_pools(variant: Mapping[str, Any], pools: Sequence[Mapping[str, Any]]) -> None:

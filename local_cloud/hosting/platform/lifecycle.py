@@ -24,6 +24,24 @@ class Status(Enum):
     FAILED = "Failed"
 
 
+class ComponentStatus(Enum):
+    """The statuses of an inference component (service model, InferenceComponentStatus)."""
+
+    CREATING = "Creating"
+    UPDATING = "Updating"
+    IN_SERVICE = "InService"
+    DELETING = "Deleting"
+    FAILED = "Failed"
+
+
+INTERNAL_STATE: dict[ComponentStatus, str] = {
+    ComponentStatus.CREATING: "CREATE_IN_PROGRESS",
+    ComponentStatus.UPDATING: "UPDATE_RC_IN_PROGRESS",
+    ComponentStatus.DELETING: "DELETE_IN_PROGRESS",
+}
+"""In which a component is neither changed nor deleted, with the name that refusals have for it."""
+
+
 class EndpointChange(Enum):
     """What can happen to an endpoint: three requests, and the two ends of a job."""
 

@@ -17,15 +17,16 @@ from pipeline import instance_pools
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from local_cloud.hosting.platform.lifecycle import Status
+    from local_cloud.hosting.platform.lifecycle import ComponentStatus, Status
 
 
 class ResourceKind(Enum):
-    """The three kinds of resource: the word in their ARN, and the word in messages."""
+    """The kinds of resource: the word in their ARN, and the word in messages."""
 
     MODEL = ("model", "model")
     ENDPOINT_CONFIG = ("endpoint-config", "endpoint configuration")
     ENDPOINT = ("endpoint", "endpoint")
+    INFERENCE_COMPONENT = ("inference-component", "inference component")
 
     def __init__(self, in_arn: str, spoken: str) -> None:
         self.in_arn = in_arn
@@ -43,17 +44,20 @@ class AwsAccount:
         """Return the ARN; SageMaker writes names in lower case there, which makes them case-insensitive."""
         return f"arn:aws:sagemaker:{self.region}:{self.account_id}:{kind.in_arn}/{name.lower()}"
 
-    def log_group(self, endpoint_name: str) -> str:
-        """Return the CloudWatch log group of an endpoint."""
+    def log_group(self, endpoint_name: str, component: str | None = None) -> str:
+        """Return the CloudWatch log group of an endpoint, or of the component that it hosts."""
+        if component is not None:
+            return f"/aws/sagemaker/InferenceComponents/{component}"
         return f"/aws/sagemaker/Endpoints/{endpoint_name}"
 
-    def log_group_arn(self, endpoint_name: str) -> str:
+    def log_group_arn(self, endpoint_name: str, component: str | None = None) -> str:
         """Return the ARN that ModelError carries as LogStreamArn."""
-        return f"arn:aws:logs:{self.region}:{self.account_id}:log-group:{self.log_group(endpoint_name)}"
+        group = self.log_group(endpoint_name, component)
+        return f"arn:aws:logs:{self.region}:{self.account_id}:log-group:{group}"
 
-    def log_hint(self, endpoint_name: str) -> str:
+    def log_hint(self, endpoint_name: str, component: str | None = None) -> str:
         """Return the sentence that says where an endpoint's logs are."""
-        return texts.log_hint(self.region, self.account_id, self.log_group(endpoint_name))
+        return texts.log_hint(self.region, self.account_id, self.log_group(endpoint_name, component))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,11 @@ class EndpointConfig:
         return found
 
     @property
+    def hosts(self) -> bool:
+        """Return whether it names no model, so that its endpoints host inference components."""
+        return "ModelName" not in self.variant
+
+    @property
     def capacity(self) -> Capacity | Instances:
         """Return what the variant runs on."""
         if "ServerlessConfig" in self.variant:
@@ -169,10 +178,61 @@ class Deployment:
     environment: Mapping[str, str]
     isolated: bool = False
     """Whether the container is to have no network."""
+    hosts: bool = False
+    """Whether it is instances alone, for inference components: no image, no model."""
+    component: str | None = None
+    """The inference component that it is, on the instances of an endpoint that hosts it."""
+    managed: Mapping[str, Any] | None = None
+    """The variant's ManagedInstanceScaling."""
     overrides: Mapping[str, Model] = field(default_factory=dict)
     """The models that types of the pool run in the place of the variant's, by type."""
     gpu_gib: float | None = None
     """GiB of each GPU, where the cloud is set to have others than AWS; None for what CUDA says of their kind."""
+
+    @classmethod
+    def hosting(cls, config: EndpointConfig) -> Deployment:
+        """Return what a configuration without a model is: instances for components."""
+        return cls(
+            config_name=config.name,
+            variant_name=config.variant["VariantName"],
+            weight=config.variant.get("InitialVariantWeight", 1.0),
+            capacity=config.capacity,
+            image="",
+            role_arn=config.request["ExecutionRoleArn"],
+            model_data_url=None,
+            model_source=None,
+            environment={},
+            isolated=bool(config.request.get("EnableNetworkIsolation")),
+            hosts=True,
+            managed=config.variant.get("ManagedInstanceScaling"),
+        )
+
+    def with_component(self, name: str, model: Model, starts: Mapping[str, Any]) -> Deployment:
+        """Return a copy of a component on these instances.
+
+        Args:
+            name: the component's.
+            model: its.
+            starts: its StartupParameters.
+        """
+        capacity = self.capacity
+        if not isinstance(capacity, Instances):
+            raise TypeError(f"component {name!r} on serverless")
+        return replace(
+            self,
+            capacity=replace(
+                capacity,
+                download_s=starts.get("ModelDataDownloadTimeoutInSeconds"),
+                startup_s=starts.get("ContainerStartupHealthCheckTimeoutInSeconds"),
+            ),
+            image=model.container["Image"],
+            role_arn=model.request.get("ExecutionRoleArn", self.role_arn),
+            model_data_url=model.container.get("ModelDataUrl"),
+            model_source=(model.container.get("ModelDataSource") or {}).get("S3DataSource"),
+            environment=dict(model.container.get("Environment", {})),
+            hosts=False,
+            component=name,
+        )
 
     @classmethod
     def of(
@@ -261,8 +321,26 @@ class Endpoint:
         return shown is not None and isinstance(shown.capacity, Capacity)
 
 
+@dataclass(frozen=True, slots=True)
+class InferenceComponent:
+    """An inference component at one moment."""
+
+    name: str
+    arn: str
+    created: float
+    modified: float
+    status: ComponentStatus
+    request: Mapping[str, Any]
+    deployment: Deployment
+    """Of each copy."""
+    desired: int
+    """Copies."""
+    current: int = 0
+    failure_reason: str | None = None
+
+
 class Resource(Protocol):
-    """What the three kinds have in common."""
+    """What the kinds have in common."""
 
     @property
     def name(self) -> str:

@@ -69,6 +69,16 @@ class HostingSettings:
     """Shortest time in Creating and Updating, so that a poll sees them."""
     baking_scale: float = 1.0
     """How long the waits of a blue/green deployment take, against what it asks for."""
+    scaling_scale: float = 1.0
+    """How long the waits of an inference component's scaling take, against AWS."""
+    scaling_interval_s: float = 0.5
+    """Pause between two looks at whether it is quiet."""
+    quiet_s: float = 900.0
+    """Without a call until copies go: Application Auto Scaling's own alarm has 90 data points of 10 s (SEEN)."""
+    waking_s: float = 60.0
+    """From a refused call to the first copy's start: the shortest period of an alarm on SageMaker's metrics."""
+    returning_s: float = 600.0
+    """From the last copy's end until the instances are gone: 12 minutes were SEEN once, and 10 are told."""
     baking_interval_s: float = 0.2
     """Pause between two looks at the alarms while it lasts."""
     rescaling: bool = True

@@ -250,6 +250,46 @@ def cannot_start(variant: str) -> str:
     )
 
 
+# Control plane: inference components
+
+
+def no_model() -> str:
+    """Return the refusal of ManagedInstanceScaling beside a model. SEEN (terraform-provider-aws, pull 45926)."""
+    return "ManagedInstanceScaling is only supported for inference component endpoints."
+
+
+def hosts_need(member: str) -> str:
+    """Return the refusal of a configuration without a model that lacks what it needs then. OURS; the rule is SEEN."""
+    return f"{member} is required for endpoints to which you plan to deploy inference components."
+
+
+def copies_at_first() -> str:
+    """Return the refusal to create a component without a copy. SEEN (stdapi.ai, issue 43)."""
+    return "Inference components copy count an integer larger than 0"
+
+
+def not_hosting(arn: str) -> str:
+    """Return the refusal of a component for an endpoint that has a model of its own. OURS."""
+    return f'Endpoint "{arn}" does not host inference components.'
+
+
+def endpoint_not_in_service(arn: str, status: str) -> str:
+    """Return the refusal of a component for an endpoint that is not in service. OURS, and ASSUMED."""
+    return f'Cannot create an inference component on endpoint "{arn}" in status {status}.'
+
+
+def component_busy(verb: str, arn: str, state: str) -> str:
+    """Return the refusal to change or delete a component that is changing. SEEN, of the deletion, but for the ARN."""
+    return f'Cannot {verb} inference component "{arn}" while it is in state {state}.'
+
+
+NOT_ENOUGH_HARDWARE = (
+    "There is not enough hardware resources on the instances for this endpoint to create a copy of the inference "
+    "component."
+)
+"""SEEN, of a component that reserves more than an instance has to give."""
+
+
 # Control plane: quotas
 
 
@@ -318,6 +358,30 @@ def process_exited(log_hint: str) -> str:
 
 
 # Runtime
+
+
+COMPONENT_NOT_NAMED = (
+    "Inference Component Name header is required for endpoints to which you plan to deploy inference components. "
+    "Please include Inference Component Name header or consider using SageMaker models."
+)
+"""SEEN."""
+
+COMPONENT_NOT_ALLOWED = (
+    "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy inference "
+    "components. Please remove the Inference Component Name header and try again."
+)
+"""SEEN."""
+
+NO_COPY = (
+    "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress (if "
+    "configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API."
+)
+"""SEEN."""
+
+
+def component_not_found(name: str, endpoint: str) -> str:
+    """Return the runtime's refusal of a component that the endpoint does not host. OURS."""
+    return f"Inference Component {name} of endpoint {endpoint} not found."
 
 
 def endpoint_not_found(name: str, account_id: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import settings
+from pipeline import inference_component, settings
 from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli import frame, reading, suite_upload
@@ -85,9 +85,16 @@ def _asked(clients: Clients, cases: Suite, endpoints: tuple[str, str | None], sc
     endpoint, against = endpoints
     made: list[Asked] = []
 
+    described = {
+        name: clients.sagemaker.describe_endpoint(EndpointName=name) for name in (endpoint, against) if name
+    }
+    hosting = {name: inference_component.is_there(found) for name, found in described.items()}
+
     def ask(name: str, case: Case) -> Answered:
         return calls.patiently(
-            lambda: asking.ask(clients, name, case, cases.suits), sleep=sleep, now=time.monotonic
+            lambda: asking.ask(clients, name, case, cases.suits, component=hosting[name]),
+            sleep=sleep,
+            now=time.monotonic,
         )
 
     for number, case in enumerate(cases.cases, 1):

@@ -124,6 +124,7 @@ def _bring_back(clients: Clients, one: PausedDeployment, screen: Screen) -> dict
     begun = time.monotonic()
     with WaitingClock(screen, f"{one.endpoint} starts"):
         pausing.wait_until_ready(clients, one)
+        pausing.bring_component(clients, one, sleep=sleep, clock=time.monotonic)
     done = pausing.settle(clients, one, _now())
     took = time.monotonic() - begun
     screen.say(f"in service {one.endpoint}, after {took:.1f} s")

@@ -571,7 +571,7 @@ def _created(made: PlanShown, screen: Screen) -> None:
         _say(screen, "size", size)
     for word, text in made.set_apart:
         _say(screen, word, text)
-    _say(screen, "costs", running_cost.Cost(made.usd_per_hour).now)
+    _say(screen, "costs", running_cost.Cost(made.usd_per_hour, to_zero=made.request.scale_to_zero).now)
     if made.request.expires_after_h is not None:
         _say(screen, "goes", f"by itself, {made.request.expires_after_h:g} h after its success")
 

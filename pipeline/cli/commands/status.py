@@ -22,7 +22,7 @@ from pipeline.errors import SealiftError
 from pipeline.limits import MiB
 from pipeline.operations import executions, price_list, service_status
 from pipeline.operations.service_status import Role
-from pipeline.planning import alarms
+from pipeline.planning import alarms, scale_to_zero
 from pipeline.rollout import answer_speed, own_image
 from pipeline.rollout.answer_speed import SpeedComparison
 from pipeline.sizing import images, running_cost
@@ -131,6 +131,7 @@ def _ways_in(clients: Clients, service: str, stack: str | None, output: Output) 
         runtime=meta.endpoint_url,
         streams=endpoint.streams,
         stack=stack,
+        component=endpoint.component,
     )
 
 
@@ -236,6 +237,8 @@ def _in_full(one: DeploymentStatus, now: datetime) -> Iterator[str]:
             yield f"  {'':<11}its repository has a newer one, {endpoint.image.newer}: the next deployment may take it"
     for word, text in endpoint.set_apart:
         yield f"  {'':<11}{word} {text}"
+    if release and release.to_zero and endpoint.cost is not None:
+        yield f"  {'':<11}{scale_to_zero.now(at_none=endpoint.cost.usd_per_hour == 0)}"
     yield from _alarms(one.alarms)
 
 

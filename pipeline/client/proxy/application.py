@@ -232,8 +232,8 @@ class Application:
         asking.check_size(len(asked.body), on_instances=endpoint.streams)
         # A serverless endpoint answers "stream": true with all events at once.
         if asked.stream and endpoint.streams:
-            return await self._upstream.stream(endpoint.name, asked.body)
-        return await self._upstream.whole(endpoint.name, asked.body)
+            return await self._upstream.stream(endpoint.name, asked.body, component=endpoint.component)
+        return await self._upstream.whole(endpoint.name, asked.body, component=endpoint.component)
 
 
 def _is_awss(error: SealiftError) -> bool:

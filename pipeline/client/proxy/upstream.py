@@ -105,13 +105,13 @@ class Upstream:
             now=now,
         )
 
-    async def whole(self, endpoint: str, body: bytes) -> BegunAnswer:
+    async def whole(self, endpoint: str, body: bytes, *, component: bool = False) -> BegunAnswer:
         """Return the answer to a request.
 
         Raises:
             SealiftError: as `calls.invoke` does.
         """
-        async with await self._post(endpoint, body, WHOLE) as response:
+        async with await self._post(endpoint, body, WHOLE, component=component) as response:
             with calls.told(endpoint), _answered(endpoint):
                 answer = await response.read()
                 self._reader.check(WHOLE, response.status, response.headers, answer)
@@ -120,13 +120,13 @@ class Upstream:
                 headers.get(_CONTENT, "application/json"), headers.get(_REQUEST_ID, ""), answer
             )
 
-    async def stream(self, endpoint: str, body: bytes) -> BegunAnswer:
+    async def stream(self, endpoint: str, body: bytes, *, component: bool = False) -> BegunAnswer:
         """Return an answer that has begun: what refuses, refuses before that.
 
         Raises:
             SealiftError: as `calls.stream` does; so does what comes after the beginning.
         """
-        response = await self._post(endpoint, body, STREAMED)
+        response = await self._post(endpoint, body, STREAMED, component=component)
         pieces = self._pieces(endpoint, response)
         try:
             with calls.told(endpoint), _answered(endpoint):
@@ -153,10 +153,18 @@ class Upstream:
             # Of one that was read to its end the connection is kept.
             response.close()
 
-    async def _post(self, endpoint: str, body: bytes, operation: str) -> aiohttp.ClientResponse:
+    async def _post(
+        self, endpoint: str, body: bytes, operation: str, *, component: bool
+    ) -> aiohttp.ClientResponse:
         """Send a request and return the response, whose body is not read yet."""
         signed = signed_calls.sign(
-            self._runtime, self._region, await self._known(), endpoint, body, operation=operation
+            self._runtime,
+            self._region,
+            await self._known(),
+            endpoint,
+            body,
+            operation=operation,
+            component=component,
         )
         with _answered(endpoint):
             return await self._session.post(

@@ -41,6 +41,16 @@ GATE = {
     "deadline_s": 60,
     "record_key": "records/quality/e.json",
 }
+COMPONENT = {
+    "InferenceComponentName": "harbour-0",
+    "EndpointName": "harbour-0",
+    "VariantName": "AllTraffic",
+    "Specification": {
+        "ModelName": "harbour-0",
+        "ComputeResourceRequirements": {"NumberOfCpuCoresRequired": 2.25, "MinMemoryRequiredInMb": 1024},
+    },
+    "RuntimeConfig": {"CopyCount": 1},
+}
 IMAGE = {
     "repository": "123456789012.dkr.ecr.us-east-1.amazonaws.com/sealift",
     "tag": "model-0a",
@@ -166,7 +176,18 @@ FIRST_CALLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "PollEndpoint",
         "sagemaker",
         "describe_endpoint",
-        {"endpoint_name": "harbour-0", "endpoint_config_name": "harbour-0", "updates": None},
+        {
+            "endpoint_name": "harbour-0",
+            "endpoint_config_name": "harbour-0",
+            "updates": None,
+            "component": None,
+        },
+    ),
+    (
+        "CreateComponent",
+        "sagemaker",
+        "create_inference_component",
+        {"request": COMPONENT},
     ),
     (
         "SmokeTest",

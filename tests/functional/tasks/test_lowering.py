@@ -252,7 +252,9 @@ def test_a_deployment_that_was_lowered_while_it_was_tried_is_in_service(
     bring(refusing, 5)
     clients: Any = SimpleNamespace(sagemaker=refusing)
 
-    found = do("PollEndpoint", clients, endpoint_name=NAME, endpoint_config_name=NAME, updates=None)
+    found = do(
+        "PollEndpoint", clients, endpoint_name=NAME, endpoint_config_name=NAME, updates=None, component=None
+    )
 
     assert found == {"status": "InService", "verdict": "ready", "running": {}}
     request = {"EndpointName": NAME, "EndpointConfigName": NAME, "Tags": _tagged(TAGS)}

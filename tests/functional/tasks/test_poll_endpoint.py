@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from tests.functional.tasks.conftest import Script, Task
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-EVENT = {"endpoint_name": "harbour-0", "endpoint_config_name": "harbour-0", "updates": None}
+EVENT = {
+    "endpoint_name": "harbour-0",
+    "endpoint_config_name": "harbour-0",
+    "updates": None,
+    "component": None,
+}
 
 
 def described(status: str, config: str = "harbour-0", reason: str | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
-from pipeline import error_codec
+from pipeline import error_codec, inference_component
 from pipeline.errors import ConsumerBusy, EndpointBusy, SmokeTestFailed, StackChanged, Throttled
 from pipeline.planning import alarms, metrics
 from pipeline.rollout import metric_filters_api
@@ -581,7 +581,9 @@ def test_alarms_go_when_the_endpoint_is_gone(do: Task, script: Script) -> None:
 
     assert result["gone"] == [ENDPOINT, ALARMS, CONFIG, MODEL]
     assert set(script.cloudwatch.alarms) == {one["name"] for one in alarms.summaries("harbour-1", 60)}
-    assert {group for group, _ in script.logs.filters} == {metrics.log_group("harbour-1")}
+    assert {group for group, _ in script.logs.filters} == {
+        inference_component.log_group("harbour-1", component=False)
+    }
 
     nothing_there(script)
     again = do("RollBack", script.clients, results=results(monitor_endpoint={"alarms": []}))
@@ -609,7 +611,9 @@ def test_alarms_of_somebody_elses_endpoint_stay(do: Task, script: Script) -> Non
     do("RollBack", script.clients, results=results(monitor_endpoint={"alarms": []}))
 
     assert {one["name"] for one in alarms.summaries("harbour-0", 60)} <= set(script.cloudwatch.alarms)
-    assert metrics.log_group("harbour-0") in {group for group, _ in script.logs.filters}
+    assert inference_component.log_group("harbour-0", component=False) in {
+        group for group, _ in script.logs.filters
+    }
 
 
 def test_alarms_that_may_not_be_deleted_are_named(do: Task, script: Script) -> None:

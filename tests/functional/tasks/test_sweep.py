@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from pipeline import inference_component
 from pipeline.archive.s3.multipart import target_for
 from pipeline.aws import service_errors
 from pipeline.cli.commands import sweep as sweep_command
@@ -527,7 +528,9 @@ def test_metric_filters_of_endpoints_that_are_gone_go_with_their_alarms(world: W
 
     world.sweep()
 
-    assert {group for group, _ in world.logs.filters} == {metrics.log_group(SERVING)}
+    assert {group for group, _ in world.logs.filters} == {
+        inference_component.log_group(SERVING, component=False)
+    }
 
 
 def test_alarms_of_endpoints_that_are_gone_go(world: World) -> None:

@@ -13,8 +13,8 @@ from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 
 from local_cloud.cloud import LocalCloud
+from pipeline import inference_component
 from pipeline.operations.execution_history import Execution
-from pipeline.planning import metrics
 from tests.system.cli.test_command_line import sealift
 from tests.system.conftest import WAIT_S, Deployments
 from tests.system.rollout.test_capacity import endpoint_of
@@ -113,7 +113,7 @@ def test_the_schedule_tells_and_deletes_only_when_it_is_told_to(
     assert {("endpoint configuration", left), ("model", left)} <= things(second, "deleted")
     assert deployments.resources() == {"endpoints": [good], "configs": [good], "models": [good]}
     filters = cloud.clients.logs.describe_metric_filters()["metricFilters"]
-    assert {one["logGroupName"] for one in filters} == {metrics.log_group(good)}
+    assert {one["logGroupName"] for one in filters} == {inference_component.log_group(good, component=False)}
 
 
 def test_an_archive_that_was_retired_is_deployed_again(deployments: Deployments, archive: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from pipeline import inference_component
 from pipeline.operations import checklist
 from pipeline.planning import alarms, metrics
 from tests.system.conftest import NOTHING, Deployments
@@ -67,7 +68,7 @@ def test_the_log_of_an_endpoint_is_measured(deployments: Deployments, archive: P
     assert ended.status == "SUCCEEDED", ended.cause
     endpoint = ended.results["plan_deployment"]["names"]["endpoint"]
     names = {f"{metrics.PREFIX}{one.name}" for one in metrics.of_form("json")}
-    assert filters(deployments)[metrics.log_group(endpoint)] == names
+    assert filters(deployments)[inference_component.log_group(endpoint, component=False)] == names
     runtime: Any = deployments.cloud.clients.sagemaker_runtime
     for body in ({"prompt": "What does a sealift do?", "max_tokens": 5}, {"colour": 1}):
         with contextlib.suppress(ClientError):
@@ -88,8 +89,8 @@ def test_the_log_of_an_endpoint_is_measured(deployments: Deployments, archive: P
     assert again.status == "SUCCEEDED", again.cause
     assert endpoint in " ".join(again.results["retire_previous"]["retired"])
     groups = set(filters(deployments))
-    assert metrics.log_group(newer) in groups
-    assert metrics.log_group(endpoint) not in groups
+    assert inference_component.log_group(newer, component=False) in groups
+    assert inference_component.log_group(endpoint, component=False) not in groups
 
 
 def until(seen: Callable[[], bool]) -> None:
@@ -143,7 +144,7 @@ def test_a_failed_deployment_leaves_no_alarm(deployments: Deployments, archive: 
     assert deployments.calls("cloudwatch").count("PutMetricAlarm") == 10
     left = there(deployments)
     assert len(left) == 5
-    assert set(filters(deployments)) == {metrics.log_group(served)}
+    assert set(filters(deployments)) == {inference_component.log_group(served, component=False)}
     assert set(left) <= set(alarms.names(served))
     assert "alarms of endpoint" in " ".join(ended.results["roll_back"]["gone"])
 

@@ -196,6 +196,7 @@ def _deploy_in_every_way(deployments: Deployments, archive: Path, model: Path, f
     _inherit(deployments, archive)
     _put_parameters_back(deployments, archive)
     _sweep(deployments, archive, unhappy)
+    _scale_to_none(deployments, archive)
     _hold_in_images(deployments, archive, model)
     # SageMaker looks, as the endpoint's role, for an archive that is not there.
     with pytest.raises(ClientError, match="Could not find model data"):
@@ -216,6 +217,27 @@ def _scaled(**more: Any) -> dict[str, Any]:
         "hosting": "instance",
         "auto_scaling": {"max": 2, "invocations_per_instance": 20},
     }
+
+
+def _scale_to_none(deployments: Deployments, archive: Path) -> None:
+    """Endpoints that host a component: one is retired, one rolled back, and one that could not be is swept."""
+    cloud = deployments.cloud
+    empty(cloud)
+    asked = {**_scaled(consumer=None, container="pytorch"), "auto_scaling": None, "scale_to_zero": True}
+    for n_ctx in (256, 512):
+        _good(deployments.upload(archive, "tern", {**asked, "inference": {"n_ctx": n_ctx}}))
+    _failed(deployments.upload(archive, "tern", {**asked, "smoke_test": WRONG}), "SmokeTestFailed")
+    empty(cloud)
+    deployments.fail("sagemaker.DeleteInferenceComponent=AccessDeniedException")
+    _failed(deployments.upload(archive, "tern", {**asked, "smoke_test": WRONG}), "SmokeTestFailed")
+    deployments.fail()
+    (name,) = deployments.resources()["endpoints"]
+    for minutes in (1, 2):
+        assert ("endpoint", name) in _swept(cloud, timedelta(minutes=minutes))
+        while cloud.clients.sagemaker.list_inference_components()["InferenceComponents"]:
+            time.sleep(0.05)
+    _await_none(deployments)
+    empty(cloud)
 
 
 def _put_parameters_back(deployments: Deployments, archive: Path) -> None:

@@ -109,6 +109,26 @@ def test_nobody_waits_for_ever() -> None:
     assert calls.PATIENCE_S <= time.at <= calls.PATIENCE_S + 2 * calls.LOOK_S
 
 
+@pytest.mark.parametrize(
+    ("message", "most_s"),
+    [
+        ("Inference Component has no capacity to process this request.", calls.WAKING_S),
+        ("Another reason.", None),
+    ],
+)
+def test_what_scaled_to_none_is_waited_for_longer(message: str, most_s: float | None) -> None:
+    """As long as it takes to come back; any other refusal of that code is told at once."""
+    time = Time()
+
+    def step() -> None:
+        with calls.told("harbor-1"):
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "InvokeEndpoint")
+
+    with pytest.raises(RequestRejected if most_s is None else ModelNotReady):
+        calls.patiently(step, sleep=time.sleep, now=time.now)
+    assert time.at == 0 if most_s is None else most_s <= time.at <= most_s + 2 * calls.LOOK_S
+
+
 def test_what_does_not_pass_is_told_at_once() -> None:
     """A wrong question is wrong the second time too."""
     time = Time()

@@ -19,7 +19,7 @@ LOCAL = "http://127.0.0.1:5055"
 @pytest.mark.parametrize("form", questions.FORMS)
 def test_each_piece_is_whole(form: str, streams: bool, runtime: str) -> None:
     """Python parses, and names are filled in; a URL is told only where the SDKs would not find it."""
-    endpoint = ServiceEndpoint("harbor", "harbor-1", streams, form, "/sealift/s/harbor/endpoint")
+    endpoint = ServiceEndpoint("harbor", "harbor-1", streams, form, parameter="/sealift/s/harbor/endpoint")
 
     found = {one.name: one for one in snippets.of(endpoint, "eu-west-1", runtime)}
 
@@ -39,6 +39,23 @@ def test_each_piece_is_whole(form: str, streams: bool, runtime: str) -> None:
         assert ("/openai/v1" in found["openai"].code) is streams
         assert ("/openai/v1" in found["langchain"].code) is streams
         assert ("sagemaker_base_url" in found["litellm"].code) is (runtime == LOCAL)
+
+
+@pytest.mark.parametrize("component", [False, True])
+def test_each_piece_names_the_component_where_there_is_one(component: bool) -> None:
+    """In the SDK's word or in HTTP's header; `sealift proxy` finds it by itself."""
+    endpoint = ServiceEndpoint(
+        "harbor", "harbor-1", streams=True, component=component, parameter="/sealift/s/harbor/endpoint"
+    )
+
+    for one in snippets.of(endpoint, "eu-west-1", AWS):
+        if one.language == "python":
+            ast.parse(one.code)
+        named = any(
+            word in one.code
+            for word in ("InferenceComponentName=", "Inference-Component", "INFERENCE_COMPONENT_NAME")
+        )
+        assert named is (component and one.name != "openai-proxy"), one.name
 
 
 def test_a_name_that_is_none_is_refused() -> None:

@@ -179,6 +179,36 @@ TARGET = {
             id="an endpoint to scale, and the role that does",
         ),
         pytest.param(
+            "application-autoscaling.RegisterScalableTarget",
+            {
+                "ServiceNamespace": "sagemaker",
+                "ResourceId": "inference-component/e",
+                "ScalableDimension": "sagemaker:inference-component:DesiredCopyCount",
+            },
+            [
+                f"application-autoscaling:RegisterScalableTarget {A_TARGET}",
+                f"sagemaker:DescribeInferenceComponent sagemaker:{HERE}:inference-component/e",
+                f"sagemaker:UpdateInferenceComponentRuntimeConfig sagemaker:{HERE}:inference-component/e",
+                f"iam:CreateServiceLinkedRole iam::{ACCOUNT}:{SCALING_ROLE}",
+            ],
+            id="a component to scale",
+        ),
+        pytest.param(
+            "sagemaker.CreateInferenceComponent",
+            {"InferenceComponentName": "E", "EndpointName": "E"},
+            [
+                f"sagemaker:CreateInferenceComponent sagemaker:{HERE}:inference-component/e",
+                f"sagemaker:CreateInferenceComponent sagemaker:{HERE}:endpoint/e",
+            ],
+            id="a component of an endpoint",
+        ),
+        pytest.param(
+            "sagemaker.DeleteInferenceComponent",
+            {"InferenceComponentName": "E"},
+            [f"sagemaker:DeleteInferenceComponent sagemaker:{HERE}:inference-component/e"],
+            id="a component's end",
+        ),
+        pytest.param(
             "application-autoscaling.DeregisterScalableTarget",
             TARGET,
             [

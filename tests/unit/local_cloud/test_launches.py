@@ -42,7 +42,7 @@ def deployment(image: str = "image:1") -> Deployment:
 
 def launcher(folder: Path, pull: Any, processes: Way, containers: Way | None) -> Launcher:
     """Return a launcher of the two ways."""
-    places = Places(folder, log=lambda *_: None, log_group=str, clock=lambda: 0.0)
+    places = Places(folder, log=lambda *_: None, log_group=lambda name, _component: name, clock=lambda: 0.0)
     return Launcher(
         places=places, pull=pull, processes=cast("Any", processes), containers=cast("Any", containers)
     )

@@ -24,6 +24,19 @@ QUOTA = (
 # What the console, the API and container logs were seen to say, and the cause that a person would name.
 SAID = (
     pytest.param(
+        "An error occurred (ValidationError) when calling the InvokeEndpoint operation: Inference Component Name "
+        "header is required for endpoints to which you plan to deploy inference components. Please include Inference "
+        "Component Name header or consider using SageMaker models.",
+        "ComponentNotNamed",
+        id="a consumer that names the endpoint alone",
+    ),
+    pytest.param(
+        "There is not enough hardware resources on the instances for this endpoint to create a copy of the inference "
+        "component.",
+        "NoRoomForCopy",
+        id="a copy that reserves too much",
+    ),
+    pytest.param(
         "endpoint 'x': the model answered 400: the request has 'messages', and model 'm' embeds texts, and generates "
         "none; ask with 'input'",
         "AskedOtherwise",

@@ -68,7 +68,7 @@ def test_a_sum_with_an_unknown_price_is_unknown() -> None:
     [
         pytest.param(
             StatusFacts((endpoint("harbour-2"),), {"harbour": (NEW,)}),
-            "is serverless, and costs nothing",
+            "costs nothing while nobody calls",
             id="serverless",
         ),
         pytest.param(

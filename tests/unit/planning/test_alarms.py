@@ -200,7 +200,7 @@ def test_no_two_endpoints_share_an_alarm(one: str, other: str) -> None:
 
 def test_being_busy_does_not_speak_against_an_endpoint() -> None:
     """A new endpoint may have half the concurrency until the switch is over, and CPUs are there to be used."""
-    quiet = {f"sealift-a-{suffix}" for suffix in ("concurrency", "cpu", "ttft", "refusals")}
+    quiet = {f"sealift-a-{suffix}" for suffix in ("concurrency", "cpu", "ttft", "refusals", "wake")}
     assert set(alarms.names("a")) - set(alarms.judging("a")) == quiet
 
 

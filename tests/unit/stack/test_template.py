@@ -167,8 +167,14 @@ def test_the_sweeper_may_delete_only_what_this_stack_made() -> None:
         }
     }
     assert alarms["Resource"]["Fn::Sub"].endswith(":alarm:sealift-*")
-    assert filters["Resource"]["Fn::Sub"].endswith(":log-group:/aws/sagemaker/Endpoints/*")
-    assert scaling["Resource"]["Fn::Sub"].endswith(":alarm:TargetTracking-endpoint/*")
+    kinds = ("Endpoints", "InferenceComponents")
+    assert [one["Fn::Sub"].rpartition("log-group:")[2] for one in filters["Resource"]] == [
+        f"/aws/sagemaker/{kind}/*" for kind in kinds
+    ]
+    assert [one["Fn::Sub"].rpartition("alarm:")[2] for one in scaling["Resource"]] == [
+        "TargetTracking-endpoint/*",
+        "TargetTracking-inference-component/*",
+    ]
     assert versions["Resource"]["Fn::Sub"].endswith("${ConsumerFunctionPattern}:*")
     assert parameters["Resource"]["Fn::Sub"].endswith(":parameter/sealift/${AWS::StackName}/*")
     assert archives["Resource"]["Fn::Sub"] == "${ArtifactBucket.Arn}/archives/*"

@@ -134,13 +134,14 @@ def test_the_order_of_the_diagnosis_is_the_workflows() -> None:
         if any(one["Next"] == "Diagnose" for one in STATES[name].get("Catch", ()))
     ]
 
-    elsewhere = {"assemble_image", "update_endpoint", "evaluate_quality"}
+    elsewhere = {"assemble_image", "update_endpoint", "evaluate_quality", "create_component"}
     assert [name for name in state_order.ORDER if name not in elsewhere] == [
         snake(name) for name in diagnosed
     ]
     assert state_order.ORDER.index("evaluate_quality") == state_order.ORDER.index("monitor_endpoint") + 1
     assert state_order.ORDER.index("assemble_image") == state_order.ORDER.index("assemble_archive") + 1
     assert state_order.ORDER.index("update_endpoint") == state_order.ORDER.index("create_endpoint") + 1
+    assert state_order.ORDER.index("create_component") == state_order.ORDER.index("poll_endpoint") + 1
 
 
 def test_the_order_of_the_states_is_what_the_code_renders() -> None:
@@ -581,7 +582,12 @@ def test_the_poll_loop_chooses_by_the_words_of_the_poll() -> None:
         if rule["Variable"] == "$.poll_endpoint.verdict"
     }
 
-    assert chosen == {EndpointVerdict.READY.value: "SmokeTest", EndpointVerdict.WAIT.value: "WaitForEndpoint"}
+    assert chosen == {
+        EndpointVerdict.READY.value: "SmokeTest",
+        EndpointVerdict.HOLLOW.value: "CreateComponent",
+        EndpointVerdict.WAIT.value: "WaitForEndpoint",
+    }
+    assert STATES["CreateComponent"]["Next"] == "WaitForEndpoint"
     assert set(chosen) | {EndpointVerdict.FAILED.value} == {verdict.value for verdict in EndpointVerdict}
 
 
@@ -589,7 +595,12 @@ def test_the_poll_loop_has_a_deadline_that_comes_before_waiting() -> None:
     """Ready wins over late, late wins over waiting, and a word that nobody knows ends it too."""
     choices = STATES["EndpointReady"]["Choices"]
 
-    assert [rule["Next"] for rule in choices] == ["SmokeTest", "EndpointTimedOut", "WaitForEndpoint"]
+    assert [rule["Next"] for rule in choices] == [
+        "SmokeTest",
+        "EndpointTimedOut",
+        "CreateComponent",
+        "WaitForEndpoint",
+    ]
     assert choices[1]["Variable"] == "$$.State.EnteredTime"
     assert choices[1]["TimestampGreaterThanEqualsPath"] == "$.create_endpoint.deadline_at"
     assert STATES["EndpointReady"]["Default"] == "EndpointTimedOut"
