@@ -76,7 +76,7 @@ class Host:
         self.places = Places(
             folder,
             log=lambda _role, _group, _stream, _ms, line: self.lines.append(line),
-            log_group=lambda name: name,
+            log_group=lambda name, _component: name,
             clock=time.time,
         )
 
