@@ -198,6 +198,7 @@ runtime-check: $(VENV)/.ready ## judge the runtime: glibc, libraries, Python 3.1
 types: $(VENV)/.ready
 	$(BIN)/mypy
 	MYPYPATH=inference $(BIN)/mypy --package adapter
+	MYPYPATH=. $(BIN)/mypy --package tools.image_test
 
 linters: $(VENV)/.ready tools/asl/node_modules/.ready
 	$(BIN)/cfn-lint template.yaml

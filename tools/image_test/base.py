@@ -20,7 +20,7 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from tools.image_test import tools
 
@@ -100,16 +100,16 @@ def layout(recipe: Recipe = PYTHON, cache: Path = tools.CACHE) -> Path:
 
 def _bootstrap(recipe: Recipe, architecture: str, root: Path) -> None:
     command = [
-        tools.find("debootstrap"),
+        str(tools.find("debootstrap")),
         "--variant=minbase",
         f"--arch={architecture}",
         f"--keyring={tools.KEYRING}",
         f"--include={','.join(recipe.packages)}",
         recipe.suite,
-        root,
+        str(root),
     ]
     # Its many lines are wanted only when it fails. What it mounts goes with this process's own mounts.
-    unshared = [tools.find("unshare"), "--mount", "--propagation", "private", *command]
+    unshared = [str(tools.find("unshare")), "--mount", "--propagation", "private", *command]
     done = subprocess.run(unshared, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         sys.stderr.write(done.stdout.decode(errors="replace")[-4000:])
@@ -192,7 +192,7 @@ def pack(root: Path, file: BinaryIO) -> str:
     tar and gzip, so that the base owes nothing to what is tested.
     """
     hashed = _Hashing(gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0))
-    with tarfile.open(fileobj=hashed, mode="w|", format=tarfile.GNU_FORMAT) as archive:
+    with tarfile.open(fileobj=cast("BinaryIO", hashed), mode="w|", format=tarfile.GNU_FORMAT) as archive:
         for path in walk(root):
             member = archive.gettarinfo(path, arcname=str(path.relative_to(root)))
             member.mtime = EPOCH

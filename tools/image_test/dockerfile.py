@@ -211,9 +211,9 @@ def _run_inside(command: str, root: Path) -> None:
         'mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" '
         '&& exec chroot "$1" /usr/bin/env --ignore-environment PATH=/usr/local/bin:/usr/bin:/bin /bin/sh -c "$2"'
     )
-    unshared = [tools.find("unshare"), "--mount", "--pid", "--fork", "--propagation", "private"]
+    unshared = [str(tools.find("unshare")), "--mount", "--pid", "--fork", "--propagation", "private"]
     subprocess.run(
-        [*unshared, "sh", "-c", script, "sh", root, command],
+        [*unshared, "sh", "-c", script, "sh", str(root), command],
         check=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

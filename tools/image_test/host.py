@@ -66,7 +66,7 @@ class Host:
         self.identities: list[str] = []
         settings = HostingSettings()
         models = ModelFiles(
-            fetch=lambda _role, _bucket, _key, path: shutil.copyfile(archive or path, path),
+            fetch=self._fetch,
             objects=NoObjects(),
             settings=settings,
         )
@@ -79,6 +79,10 @@ class Host:
             log_group=lambda name, _component: name,
             clock=time.time,
         )
+
+    def _fetch(self, _role: str, _bucket: str, _key: str, path: Path) -> None:
+        if self.archive is not None:
+            shutil.copyfile(self.archive, path)
 
     def __enter__(self) -> Self:
         return self
