@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from pipeline import error_codec, errors, payload
+from pipeline.endpoint_status import EndpointVerdict
 from pipeline.hosting import IN_STEPS
 from pipeline.operations.state_order import ORDER
 from pipeline.plain import one_line
@@ -409,23 +410,27 @@ def failed_state(results: dict[str, Any], cause: str = "") -> str:
     left_out = _left_out(results.get("plan_deployment") or {})
     for name in ORDER:
         result = results.get(name)
-        if name not in left_out and (result is None or _unfinished(name, result)):
+        if name not in left_out and (result is None or _unfinished(name, result, results)):
             return name
     return ORDER[-1]
 
 
 def _left_out(plan: dict[str, Any]) -> set[str]:
-    """Return the states that a plan never reaches: one of two artifacts and strategies, the gate, a switch's start."""
+    """Return the states that a plan never reaches: an artifact, a strategy, component, gate, and a switch's start."""
     other = "update_endpoint" if plan.get("updates") is None else "create_endpoint"
     artifact = "assemble_image" if plan.get("image") is None else "assemble_archive"
     gate = ("evaluate_quality",) if plan.get("quality") is None else ()
-    return {other, artifact, *gate, *(() if plan.get("switch") == IN_STEPS else CANARY)}
+    requests = plan.get("requests") or {}
+    component = ("create_component",) if requests.get("create_inference_component") is None else ()
+    return {other, artifact, *component, *gate, *(() if plan.get("switch") == IN_STEPS else CANARY)}
 
 
-def _unfinished(name: str, result: dict[str, Any]) -> bool:
+def _unfinished(name: str, result: dict[str, Any], results: dict[str, Any]) -> bool:
     """Return whether a loop's result is that of a look which was not the last."""
     if name == "poll_endpoint":
-        return bool(result.get("verdict") != "ready")
+        # A component that was not asked for yet comes between two looks.
+        asks = result.get("verdict") == EndpointVerdict.HOLLOW and results.get("create_component") is None
+        return not asks and bool(result.get("verdict") != EndpointVerdict.READY)
     if name in {"assemble_image", "evaluate_quality"}:
         return bool(result.get("more"))
     return name == "watch_consumer" and result["left"] > 0

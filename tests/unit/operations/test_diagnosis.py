@@ -272,8 +272,11 @@ SAID = (
     ),
 )
 
-WAY = [name for name in ORDER if name not in {"assemble_image", "update_endpoint", "evaluate_quality"}]
+ASIDE = {"assemble_image", "update_endpoint", "create_component", "evaluate_quality"}
+WAY = [name for name in ORDER if name not in ASIDE]
 """The states that a deployment of an archive with an endpoint of its own comes to."""
+COMPONENT: dict[str, Any] = {"switch": "in_steps", "requests": {"create_inference_component": {}}}
+"""The plan of an endpoint that scales to none."""
 GOOD: dict[str, Any] = {name: {} for name in WAY} | {
     "plan_deployment": {"switch": "in_steps"},
     "poll_endpoint": {"verdict": "ready"},
@@ -388,6 +391,39 @@ def test_the_message_of_a_lambda_is_unpacked() -> None:
             id="a consumer that is switched at once",
         ),
         pytest.param({**GOOD, "watch_consumer": {"left": 3}}, "watch_consumer", id="still being watched"),
+        pytest.param(
+            {
+                **{name: {} for name in WAY[:7]},
+                "plan_deployment": COMPONENT,
+                "poll_endpoint": {"verdict": "hollow"},
+            },
+            "create_component",
+            id="a component",
+        ),
+        pytest.param(
+            {
+                **{name: {} for name in WAY[:7]},
+                "plan_deployment": COMPONENT,
+                "poll_endpoint": {"verdict": "hollow"},
+                "create_component": {},
+            },
+            "poll_endpoint",
+            id="a component that was made and is gone",
+        ),
+        pytest.param(
+            {**GOOD, "plan_deployment": COMPONENT, "create_component": {}, "read_consumer": None},
+            "read_consumer",
+            id="after a component",
+        ),
+        pytest.param(
+            {
+                **GOOD,
+                "plan_deployment": {"requests": {"create_inference_component": None}},
+                "read_consumer": None,
+            },
+            "read_consumer",
+            id="an endpoint with a model of its own",
+        ),
     ],
 )
 def test_the_state_that_failed_is_the_first_without_a_result(results: dict[str, Any], state: str) -> None:
