@@ -149,7 +149,8 @@ def deployment_of(config: str) -> str:
 
 def model_of(config: str) -> str:
     """Return the name of the model that a configuration is for, whatever its sizes and its instances are."""
-    found = re.match(r".+?-[0-9a-f]{12}(?=-|$)", config)
+    # The last identity in it: a service's own name may have what looks like one.
+    found = re.match(rf"{_OF_SERVICE.pattern}(?=-|$)", config)
     return found[0] if found else config
 
 

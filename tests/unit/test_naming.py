@@ -158,6 +158,17 @@ def test_other_instances_have_a_name_of_their_own() -> None:
     assert all(naming.deployment_of(name) == name and naming.may_be_ours(name) for name in names)
 
 
+@pytest.mark.parametrize("service", ["harbour", "harbour-0123456789ab", "h-0123456789ab-3072-5"])
+def test_the_model_of_a_configuration_is_its_deployments(service: str) -> None:
+    """Whatever its sizes and its instances, and though the service's own name may look like a deployment's."""
+    name = naming.resource_name(service, "fedcba987654")
+
+    assert naming.model_of(name) == name
+    assert naming.model_of(naming.sized_name(name, 3072, 5)) == name
+    assert naming.model_of(naming.instances_name(name, ["ml.g5.xlarge"], 1)) == name
+    assert naming.service_within(naming.sized_name(name, 3072, 5)) == service
+
+
 @pytest.mark.parametrize(
     ("name", "ours"),
     [
