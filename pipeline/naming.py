@@ -38,9 +38,8 @@ PARAMETERS: Final = "/sealift"
 _PARAMETER: Final = re.compile(rf"{PARAMETERS}/(?P<stack>[^/]+)/(?P<service>[^/]+)/endpoint")
 
 _IDENTITY: Final = re.compile(r"-[0-9a-f]{12}$")
-_IDENTITY_WITHIN: Final = re.compile(r".-[0-9a-f]{12}")
-"""What `resource_name` puts after a service: at the end of an endpoint's name, within that of a configuration."""
 _OF_SERVICE: Final = re.compile(r"(?P<service>.+)-[0-9a-f]{12}")
+"""What `resource_name` puts after a service: at the end of an endpoint's name, within that of a configuration."""
 _SIZES: Final = re.compile(r"-(?P<memory_mb>[0-9]{4})-(?P<concurrency>[0-9]{1,3})$")
 """What `sized_name` puts at a name's end."""
 
@@ -156,7 +155,7 @@ def model_of(config: str) -> str:
 
 def may_be_ours(name: str) -> bool:
     """Return whether a model or a configuration may be one of Sealift's, by its name; only its tags tell for sure."""
-    return _IDENTITY_WITHIN.search(name) is not None
+    return _OF_SERVICE.match(name) is not None
 
 
 def service_within(config: str) -> str:

@@ -163,6 +163,10 @@ class Components:
         for worker in workers:
             worker.kill()
 
+    def _now(self, component: InferenceComponent) -> InferenceComponent | None:
+        """Return a component as it is now; None when it is gone."""
+        return self._shelf.get(component.name) if component.arn in self._shelf else None
+
     def _settled(self, name: str, verb: str) -> InferenceComponent:
         component = self._shelf.get(name)
         if state := INTERNAL_STATE.get(component.status):
@@ -242,7 +246,7 @@ class Components:
     def _return_instances(self, component: InferenceComponent, endpoint: str) -> None:
         """Let an endpoint have as many instances as its component has copies, if that is still so."""
         with self._lock:
-            found = next((one for one in self._shelf if one.arn == component.arn), None)
+            found = self._now(component)
             if found is not None and found.current == component.desired:
                 try:
                     self._fleet.count_instances(endpoint, component.desired)
@@ -270,7 +274,7 @@ class Components:
         after_s = self._settings.quiet_s * self._settings.scaling_scale
         while not self._timing.pause(self._settings.scaling_interval_s):
             with self._lock:
-                found = next((one for one in self._shelf if one.arn == component.arn), None)
+                found = self._now(component)
                 if self._closed or found is None or found.created != component.created or found.current == 0:
                     return
                 worker = self._workers.get(component.arn)
@@ -295,7 +299,7 @@ class Components:
         self._timing.pause(self._settings.waking_s * self._settings.scaling_scale)
         with self._lock:
             self._waking.discard(component.arn)
-            found = next((one for one in self._shelf if one.arn == component.arn), None)
+            found = self._now(component)
             if found is None or found.current > 0 or found.status is not ComponentStatus.IN_SERVICE:
                 return
             self.set_copies(component.name, 1)

@@ -82,21 +82,18 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY)
         if told
         else "",
     }
-    of_component = inference_component.headers(endpoint.name, component=endpoint.component)
-    parameters = inference_component.parameters(endpoint.name, component=endpoint.component)
-    names |= {
-        "component": f'\n    {inference_component.PARAMETER}="{endpoint.name}",' if of_component else "",
-        "component_of_parameter": f"\n    {inference_component.PARAMETER}=endpoint," if of_component else "",
-        "component_header": "".join(f', "{key}": "{value}"' for key, value in of_component.items()),
-        "component_option": "".join(
-            f'\n    extra_headers={{"{key}": "{value}"}},' for key, value in of_component.items()
-        ),
-        "component_argument": "".join(
-            f', default_headers={{"{key}": "{value}"}}' for key, value in of_component.items()
-        ),
-        "component_curl": "".join(f'--header "{key}: {value}" ' for key, value in of_component.items()),
-        "component_variable": f"\nINFERENCE_COMPONENT_NAME={endpoint.name}" if len(parameters) > 1 else "",
+    named, header = inference_component.PARAMETER, inference_component.HEADER
+    component = inference_component.name_of(endpoint.name)
+    of_component = {
+        "component": f'\n    {named}="{component}",',
+        "component_of_parameter": f"\n    {named}=endpoint,",
+        "component_header": f', "{header}": "{component}"',
+        "component_option": f'\n    extra_headers={{"{header}": "{component}"}},',
+        "component_argument": f', default_headers={{"{header}": "{component}"}}',
+        "component_curl": f'--header "{header}: {component}" ',
+        "component_variable": f"\nINFERENCE_COMPONENT_NAME={component}",
     }
+    names |= of_component if endpoint.component else dict.fromkeys(of_component, "")
     names["signed"] = _filled("signed.py", names)
     found = [Snippet("boto3", "boto3", _filled("boto3.py", names), needs="boto3")]
     if endpoint.parameter:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from pipeline import error_codec, errors, payload
+from pipeline import error_codec, errors, inference_component, payload
 from pipeline.endpoint_status import EndpointVerdict
 from pipeline.hosting import IN_STEPS
 from pipeline.operations.state_order import ORDER
@@ -420,8 +420,7 @@ def _left_out(plan: dict[str, Any]) -> set[str]:
     other = "update_endpoint" if plan.get("updates") is None else "create_endpoint"
     artifact = "assemble_image" if plan.get("image") is None else "assemble_archive"
     gate = ("evaluate_quality",) if plan.get("quality") is None else ()
-    requests = plan.get("requests") or {}
-    component = ("create_component",) if requests.get("create_inference_component") is None else ()
+    component = () if inference_component.of_plan(plan) else ("create_component",)
     return {other, artifact, *component, *gate, *(() if plan.get("switch") == IN_STEPS else CANARY)}
 
 

@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.state_data.request_types import Scaling
 
 NAMESPACE: Final = "sagemaker"
@@ -47,13 +49,28 @@ def registration(endpoint: str, variant: str, wanted: Scaling) -> dict[str, Any]
 def policy(endpoint: str, variant: str, wanted: Scaling) -> dict[str, Any]:
     """Return PutScalingPolicy's parameters; its cooldowns are AWS's own, 300 s each way."""
     metric, value = _measure(wanted)
+    return tracking(target(endpoint, variant), metric, float(value))
+
+
+def tracking(
+    named: Mapping[str, str], metric: str, value: float, cooldowns: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """Return PutScalingPolicy's parameters of a policy that keeps a metric at a value.
+
+    Args:
+        named: what names the target.
+        metric: one that AWS has defined.
+        value: of the metric, for each instance or copy.
+        cooldowns: seconds, by their members; AWS's own, 300 s each way, where none are given.
+    """
     return {
         "PolicyName": POLICY,
-        **target(endpoint, variant),
+        **named,
         "PolicyType": "TargetTrackingScaling",
         "TargetTrackingScalingPolicyConfiguration": {
-            "TargetValue": float(value),
+            "TargetValue": value,
             "PredefinedMetricSpecification": {"PredefinedMetricType": metric},
+            **(cooldowns or {}),
         },
     }
 

@@ -36,17 +36,8 @@ def registration(endpoint: str, wanted: Scaling) -> dict[str, Any]:
 
 def following(endpoint: str, wanted: Scaling) -> dict[str, Any]:
     """Return PutScalingPolicy's parameters of the policy that adds copies and takes them away, down to none."""
-    return {
-        "PolicyName": autoscaling.POLICY,
-        **target(endpoint),
-        "PolicyType": "TargetTrackingScaling",
-        "TargetTrackingScalingPolicyConfiguration": {
-            "TargetValue": float(wanted.concurrent_requests_per_instance or 1),
-            "PredefinedMetricSpecification": {
-                "PredefinedMetricType": "SageMakerInferenceComponentConcurrentRequestsPerCopyHighResolution"
-            },
-        },
-    }
+    metric = "SageMakerInferenceComponentConcurrentRequestsPerCopyHighResolution"
+    return autoscaling.tracking(target(endpoint), metric, float(wanted.concurrent_requests_per_instance or 1))
 
 
 def waking(endpoint: str) -> dict[str, Any]:

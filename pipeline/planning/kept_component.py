@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.planning import scale_to_zero
+from pipeline.planning import kept_scaling, scale_to_zero
 from pipeline.state_data.request_types import Scaling
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def of(
 
 def read(tag: str | None) -> KeptComponent | None:
     """Return the component that a tag tells of; None for none, and for a tag that nobody of ours wrote."""
-    said = dict(word.split("=", 1) for word in (tag or "").split(" ") if "=" in word)
+    said = kept_scaling.words(tag)
     try:
         members = tuple((key, float(said[key])) for key in (REQUIRED | STARTS) if key in said)
         return KeptComponent(int(said["most"]), float(said["target"]), members)

@@ -49,16 +49,10 @@ class KeptScaling:
         """Return PutScalingPolicy's parameters; None where no policy was kept."""
         if not self.metric:
             return None
-        return {
-            "PolicyName": autoscaling.POLICY,
-            **autoscaling.target(endpoint, variant),
-            "PolicyType": "TargetTrackingScaling",
-            "TargetTrackingScalingPolicyConfiguration": {
-                "TargetValue": self.target,
-                "PredefinedMetricSpecification": {"PredefinedMetricType": self.metric},
-                **{COOLDOWNS[key]: seconds for key, seconds in self.cooldowns},
-            },
-        }
+        cooldowns = {COOLDOWNS[key]: seconds for key, seconds in self.cooldowns}
+        return autoscaling.tracking(
+            autoscaling.target(endpoint, variant), self.metric, self.target, cooldowns
+        )
 
 
 def of(targets: Iterable[Mapping[str, Any]], policies: Iterable[Mapping[str, Any]]) -> KeptScaling | None:
@@ -81,9 +75,14 @@ def of(targets: Iterable[Mapping[str, Any]], policies: Iterable[Mapping[str, Any
     return KeptScaling(kept.min, kept.max, str(metric), float(said["TargetValue"]), cooldowns)
 
 
+def words(tag: str | None) -> dict[str, str]:
+    """Return what a tag of `key=value` words says."""
+    return dict(word.split("=", 1) for word in (tag or "").split(" ") if "=" in word)
+
+
 def read(tag: str | None) -> KeptScaling | None:
     """Return the scaling that a tag tells of; None for none, and for a tag that nobody of ours wrote."""
-    said = dict(word.split("=", 1) for word in (tag or "").split(" ") if "=" in word)
+    said = words(tag)
     try:
         cooldowns = tuple((key, int(said[key])) for key in COOLDOWNS if key in said)
         target = float(said.get("target", 0))

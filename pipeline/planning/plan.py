@@ -226,9 +226,8 @@ def _image(facts: PlanFacts, offer: Offer | None) -> str:
     profile = images.PROFILES[request.container]
     platform = offer.platform if offer else instance_types.X86_64
     image = request.image_uri or profile.image_uri(facts.region, platform)
-    if (
-        image is None
-    ):  # deployment_request.request refuses it; this is for the type checker and the impossible
+    if image is None:
+        # deployment_request.request refuses it; this is for the type checker and the impossible
         raise AssertionError(f"{profile.name}: no image")
     return image
 
@@ -244,7 +243,8 @@ def _containers(
         return (_container(facts, choice, None, holds),)
     alike: dict[tuple[Any, ...], dict[str, Any]] = {}
     for one in choice.offers:
-        alike.setdefault(_kind(one), _container(facts, choice, one, holds))
+        if _kind(one) not in alike:
+            alike[_kind(one)] = _container(facts, choice, one, holds)
     return tuple(alike[_kind(one)] for one in choice.offers)
 
 

@@ -435,7 +435,7 @@ def _asked_by(ran: Execution, service: str, region: str) -> AskedBy | None:
         plan["names"]["endpoint"],
         plan["hosting"] != SERVERLESS,
         plan["smoke_test"]["ask_with"],
-        component=bool(plan["smoke_test"].get("component")),
+        component=inference_component.of_plan(plan),
     )
     # As AWS has it, wherever the report is made: it is a function of the history.
     runtime = ways_in.aws_runtime(region)

@@ -8,7 +8,7 @@ change the number of instances while the endpoint is to be deleted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -17,6 +17,8 @@ from pipeline.naming import VARIANT
 from pipeline.planning import autoscaling, kept_scaling
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.aws.clients import AutoScalingClient
     from pipeline.planning.kept_scaling import KeptScaling
     from pipeline.state_data.request_types import Scaling
@@ -30,18 +32,15 @@ def register(client: AutoScalingClient, endpoint: str, wanted: Scaling) -> None:
 
 def read(client: AutoScalingClient, endpoint: str) -> KeptScaling | None:
     """Return the scaling of an endpoint as far as it can be kept; None when it does not scale."""
-    named = autoscaling.target(endpoint, VARIANT)
-    found = client.describe_scalable_targets(
-        ServiceNamespace=autoscaling.NAMESPACE,
-        ResourceIds=[named["ResourceId"]],
-        ScalableDimension=autoscaling.DIMENSION,
-    )
-    policies = client.describe_scaling_policies(
-        ServiceNamespace=autoscaling.NAMESPACE,
-        ResourceId=named["ResourceId"],
-        ScalableDimension=autoscaling.DIMENSION,
-    )
-    return kept_scaling.of(found["ScalableTargets"], policies["ScalingPolicies"])
+    return kept_scaling.of(*described(client, autoscaling.target(endpoint, VARIANT)))
+
+
+def described(client: AutoScalingClient, named: Mapping[str, str]) -> tuple[list[Any], list[Any]]:
+    """Return a scalable target and its policies as AWS has them, by what names it; empty for none."""
+    of = {name: named[name] for name in ("ServiceNamespace", "ScalableDimension")}
+    targets = client.describe_scalable_targets(**of, ResourceIds=[named["ResourceId"]])
+    policies = client.describe_scaling_policies(**of, ResourceId=named["ResourceId"])
+    return list(targets["ScalableTargets"]), list(policies["ScalingPolicies"])
 
 
 def restore(client: AutoScalingClient, endpoint: str, kept: KeptScaling) -> None:
@@ -53,8 +52,13 @@ def restore(client: AutoScalingClient, endpoint: str, kept: KeptScaling) -> None
 
 def deregister(client: AutoScalingClient, endpoint: str) -> None:
     """Stop scaling an endpoint: its policy and the policy's alarms are deleted too. No-op when it does not scale."""
+    stop(client, autoscaling.target(endpoint, VARIANT))
+
+
+def stop(client: AutoScalingClient, named: Mapping[str, str]) -> None:
+    """The same of any scalable target, by what names it."""
     try:
-        client.deregister_scalable_target(**autoscaling.target(endpoint, VARIANT))
+        client.deregister_scalable_target(**named)
     except ClientError as error:
         if not service_errors.is_missing_target(error):
             raise

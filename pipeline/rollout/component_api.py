@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from pipeline import inference_component
 from pipeline.aws import service_errors
 from pipeline.planning import copy_scaling
-from pipeline.rollout import alarms_api, idempotent_create
+from pipeline.rollout import alarms_api, autoscaling_api, idempotent_create
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,11 +64,7 @@ def scale(clients: Clients, endpoint: str, wanted: Scaling, tags: list[dict[str,
 
 def read_scaling(client: AutoScalingClient, endpoint: str) -> tuple[list[Any], list[Any]]:
     """Return the scalable target of an endpoint's component, and its policies, as AWS has them; empty for none."""
-    named = copy_scaling.target(endpoint)
-    of = {"ServiceNamespace": named["ServiceNamespace"], "ScalableDimension": named["ScalableDimension"]}
-    targets = client.describe_scalable_targets(**of, ResourceIds=[named["ResourceId"]])
-    policies = client.describe_scaling_policies(**of, ResourceId=named["ResourceId"])
-    return list(targets["ScalableTargets"]), list(policies["ScalingPolicies"])
+    return autoscaling_api.described(client, copy_scaling.target(endpoint))
 
 
 def take_away(clients: Clients, endpoint: str) -> str:
@@ -76,7 +72,7 @@ def take_away(clients: Clients, endpoint: str) -> str:
 
     Its alarm goes with the endpoint's other alarms.
     """
-    _deregister(clients.autoscaling, endpoint)
+    autoscaling_api.stop(clients.autoscaling, copy_scaling.target(endpoint))
     found = describe(clients, endpoint)
     if found is None:
         return ""
@@ -88,11 +84,3 @@ def take_away(clients: Clients, endpoint: str) -> str:
             if not (service_errors.is_in_progress(error) or service_errors.is_missing(error)):
                 raise
     return f"inference component {name!r} is {status}; wanted it to be gone"
-
-
-def _deregister(client: AutoScalingClient, endpoint: str) -> None:
-    try:
-        client.deregister_scalable_target(**copy_scaling.target(endpoint))
-    except ClientError as error:
-        if not service_errors.is_missing_target(error):
-            raise

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from local_cloud.hosting import Hosting, HostingSettings
 from local_cloud.hosting.components import CopyScaling, goes_to_none, wakes
 from local_cloud.hosting.platform import texts
 from tests.unit.local_cloud.test_hosting_instances import on_instances
-from tests.unit.local_cloud.test_hosting_service import ACCOUNT, ARN, REGION, ROLE, World
+from tests.unit.local_cloud.test_hosting_service import ARN, ROLE, World
 
 BOTH = CopyScaling(least=0, most=1, follows=True, wakes=True)
 MANAGED = {"Status": "ENABLED", "MinInstanceCount": 0, "MaxInstanceCount": 1}
@@ -20,21 +19,8 @@ class ComponentWorld(World):
     """An account with an endpoint that hosts components, whose time passes in pauses alone."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(scaling_of=lambda _name: self.scaling)
         self.scaling: CopyScaling | None = None
-        self.hosting = Hosting(
-            region=REGION,
-            account_id=ACCOUNT,
-            fetch=self.fetch,
-            log=lambda *_line: None,
-            exists=lambda _role, bucket, key: f"{bucket}/{key}" in self.objects,
-            objects=self,
-            settings=HostingSettings(),
-            timing=self.time.timing(),
-            background=self.jobs,
-            launch=self.launch,
-            scaling_of=lambda _name: self.scaling,
-        )
 
     def host(self, **variant: Any) -> None:
         """Bring an endpoint without a model into service."""

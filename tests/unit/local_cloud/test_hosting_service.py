@@ -134,7 +134,9 @@ class FakeContainer:
 class World:
     """Hosting with everything around it replaced."""
 
-    def __init__(self, *, quotas: Quotas | None = None, objects: set[str] | None = None) -> None:
+    def __init__(
+        self, *, quotas: Quotas | None = None, objects: set[str] | None = None, **beside: Any
+    ) -> None:
         self.time = FakeTime()
         self.jobs = Jobs()
         self.containers: list[FakeContainer] = []
@@ -156,6 +158,7 @@ class World:
             timing=self.time.timing(),
             background=self.jobs,
             launch=self.launch,
+            **beside,
         )
 
     def look_at_alarms(self, role: str, names: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from moto.ec2.models import ec2_backends
 from moto.kms.models import kms_backends
 
 from local_cloud.calls import AwsCall
-from local_cloud.hosting import AwsError, Hosting
+from local_cloud.hosting import AwsError
 from local_cloud.iam import authorizations, policies
 from local_cloud.iam.policies import PolicyRequest, PolicyVerdict
 from local_cloud.networks import AccountNetworks
@@ -167,18 +167,7 @@ class Guarded(World):
     """Hosting that has networks beside it."""
 
     def __init__(self, said: Said) -> None:
-        super().__init__(objects={"models/demo/model.tar.gz"})
-        self.hosting = Hosting(
-            region=REGION,
-            account_id=ACCOUNT,
-            fetch=self.fetch,
-            log=lambda *_line: None,
-            exists=lambda _role, bucket, key: f"{bucket}/{key}" in self.objects,
-            timing=self.time.timing(),
-            background=self.jobs,
-            launch=self.launch,
-            networks=said,
-        )
+        super().__init__(networks=said)
 
 
 VPC = {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}

@@ -275,7 +275,7 @@ SAID = (
 ASIDE = {"assemble_image", "update_endpoint", "create_component", "evaluate_quality"}
 WAY = [name for name in ORDER if name not in ASIDE]
 """The states that a deployment of an archive with an endpoint of its own comes to."""
-COMPONENT: dict[str, Any] = {"switch": "in_steps", "requests": {"create_inference_component": {}}}
+COMPONENT: dict[str, Any] = {"switch": "in_steps", "smoke_test": {"component": True}}
 """The plan of an endpoint that scales to none."""
 GOOD: dict[str, Any] = {name: {} for name in WAY} | {
     "plan_deployment": {"switch": "in_steps"},
@@ -418,7 +418,7 @@ def test_the_message_of_a_lambda_is_unpacked() -> None:
         pytest.param(
             {
                 **GOOD,
-                "plan_deployment": {"requests": {"create_inference_component": None}},
+                "plan_deployment": {"smoke_test": {"component": False}},
                 "read_consumer": None,
             },
             "read_consumer",
