@@ -14,7 +14,8 @@ moto runs the Amazon States Language well; ten things are adjusted, all here:
 * Every use of a path parsed it anew, another seventh. Parsed paths are kept: they keep nothing of what they find.
 * An execution's data are copied at every step, a fifth. They are copied by pickling, which is several times as quick.
 * Nobody was notified when an execution ended. A callback is called, however it ended.
-* Whoever stopped an execution could not say why. DescribeExecution and the history tell, as AWS's do.
+* Whoever stopped an execution could not say why, nor right after its start. DescribeExecution and the history tell,
+  as AWS's do.
 
 What an execution's data and its history may hold is `bounds`'.
 """
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
 
     from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 
+_START_S = 10.0
+"""That an execution's thread is given to come to its first state, which takes milliseconds."""
 _make_client = boto_client.boto3.client
 _CALLERS = tuple(
     module
@@ -159,10 +162,20 @@ def history(account_id: str, region: str, arn: str) -> list[Any] | None:
 def _stop(response: StepFunctionResponse) -> ActionResult:
     """Stop an execution, with the error and the cause that were given."""
     execution = response.stepfunction_backend.describe_execution(response._get_param("executionArn"))  # noqa: SLF001
+    _await_start(execution.exec_worker)
     now = datetime.now(UTC)
     said = {name: response._get_param(name) for name in ("error", "cause")}  # noqa: SLF001 it has no other way
     execution.stop(stop_date=now, **said)
     return ActionResult({"stopDate": now})
+
+
+def _await_start(worker: ExecutionWorker | None) -> None:
+    """Wait until an execution's thread has come to its first state: before, moto fails to stop it, or forgets to."""
+    deadline = time.monotonic() + _START_S
+    while (
+        worker and (worker.env is None or worker.env.program_state() is None) and time.monotonic() < deadline
+    ):
+        time.sleep(0.001)  # noqa: TID251 the interpreter is what owns time
 
 
 def install(
