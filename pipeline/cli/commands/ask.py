@@ -26,6 +26,7 @@ from pipeline.plain import lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
     from pipeline.cli.options import AskOptions
     from pipeline.client.endpoint import ServiceEndpoint
@@ -36,6 +37,7 @@ sleep = time.sleep  # noqa: TID251 the command line is where time passes
 LONGEST: Final = 2**22
 """Bytes of a question from a file: SageMaker takes no more in one request (4 MB on serverless)."""
 COLD: Final = "the first call after a while starts a container, which takes up to 3 minutes"
+STDIN: Final = "standard input"
 WAITING: Final = "waiting for the answer"
 
 
@@ -129,38 +131,51 @@ def _question(arguments: AskOptions) -> tuple[Conversation, Sampling]:
             most=LONGEST,
         )
     images = tuple(image_files.read(one) for one in arguments.image)
-    asked = asked.said(Turn("user", _text(arguments), images))
+    asked = asked.said(Turn("user", text(arguments, sys.stdin), images))
     return asked, Sampling(arguments.max_tokens, arguments.temperature, schema)
 
 
-def _text(arguments: AskOptions) -> str:
-    """Return the question: the words, or standard input where there are none or where they are `-`."""
+def text(arguments: AskOptions, stdin: TextIO) -> str:
+    """Return the question: the words, or standard input where there are none or where they are `-`.
+
+    Raises:
+        InvalidInput: there is none, or none that can be sent.
+    """
     if arguments.question not in (None, "-"):
-        return str(arguments.question)
-    if arguments.question is None and sys.stdin.isatty():
-        raise InvalidInput(
+        if not arguments.question.strip():
+            raise _no_question(
+                "question", "an empty one", "one in quotes behind the service", _example(arguments)
+            )
+        return arguments.question
+    if arguments.question is None and stdin.isatty():
+        raise _no_question(
             "question",
-            [
-                Problem(
-                    "NoQuestion",
-                    "no question",
-                    "one in quotes behind the service, or on standard input",
-                    f'`sealift ask {arguments.service} "..."`, or `sealift chat {arguments.service}`',
-                )
-            ],
+            "no question",
+            "one in quotes behind the service, or on standard input",
+            _example(arguments),
         )
-    text = sys.stdin.buffer.read(LONGEST + 1).decode(errors="replace")
-    if len(text) > LONGEST or not text.strip():
-        seen = f"more than {LONGEST} bytes" if text.strip() else "nothing"
-        raise InvalidInput(
-            "standard input",
-            [
-                Problem(
-                    "NoQuestion", f"{seen} on it", "a question", "write a question to it, of less than 4 MB"
-                )
-            ],
-        )
-    return text
+    said = stdin.buffer.read(LONGEST + 1)
+    fix = "write a question to it, of less than 4 MB"
+    if len(said) > LONGEST:
+        raise _no_question(STDIN, f"more than {LONGEST} bytes on it", "a question", fix)
+    try:
+        found = said.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        seen = f"no text in UTF-8 on it, from byte {error.start} on"
+        raise _no_question(
+            STDIN, seen, "a question", "write it in UTF-8; a picture goes with --image"
+        ) from error
+    if not found.strip():
+        raise _no_question(STDIN, "nothing on it", "a question", fix)
+    return found
+
+
+def _example(arguments: AskOptions) -> str:
+    return f'`sealift ask {arguments.service} "..."`, or `sealift chat {arguments.service}`'
+
+
+def _no_question(where: str, seen: str, wanted: str, fix: str) -> InvalidInput:
+    return InvalidInput(where, [Problem("NoQuestion", seen, wanted, fix)])
 
 
 def _streams(arguments: AskOptions, endpoint: ServiceEndpoint) -> bool:

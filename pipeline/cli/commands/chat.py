@@ -120,10 +120,13 @@ class Chat:
         document = {"messages": [one.document() for one in self.said.turns]}
         try:
             # A slip of the name overwrites nothing.
-            with Path(name).expanduser().open("x", encoding="utf-8") as file:
+            # Half of a surrogate pair, which an answer may have, is written as JSON has it.
+            with Path(name).expanduser().open("x", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-        except OSError as error:
-            self.screen.say(f"{name}: {error.strerror or error}; wanted a new file that may be written")
+        # Python's own errors: of a home that nobody has, and of a name that no system takes.
+        except (OSError, RuntimeError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            self.screen.say(f"{name}: {why}; wanted a new file that may be written")
             return
         self.screen.say(f"saved {len(self.said.turns)} messages to {name}")
 

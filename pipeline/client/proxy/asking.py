@@ -9,9 +9,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pipeline.client import requests
 from pipeline.client.proxy import openai_errors
 from pipeline.client.proxy.openai_errors import Refused
-from pipeline.limits import INSTANCE_REQUEST, SERVERLESS_REQUEST, MiB
+from pipeline.limits import INSTANCE_REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,12 +68,8 @@ def check_size(size: int, *, on_instances: bool) -> None:
     Raises:
         Refused: with how much it takes.
     """
-    limit = INSTANCE_REQUEST if on_instances else SERVERLESS_REQUEST
-    if size > limit.value:
-        message = (
-            f"a request of {size:,} bytes; wanted at most {limit.value // MiB} MiB, which is all that SageMaker takes "
-            f"{'' if on_instances else 'on serverless '}in one; send less, or smaller images"
-        )
+    if problem := requests.too_large(size, on_instances=on_instances):
+        message = f"{problem.seen}; wanted {problem.wanted}; {problem.fix}"
         raise Refused(openai_errors.told(413, message, code="request_too_large"))
 
 
