@@ -17,6 +17,8 @@ from pipeline.limits import INSTANCE_REQUEST
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.client.proxy.openai_errors import ErrorAnswer
+
 ROUTES: Final[Mapping[str, str]] = {
     "/v1/chat/completions": "messages",
     "/v1/completions": "prompt",
@@ -62,15 +64,12 @@ def read(body: bytes, field: str) -> AskedService:
     return AskedService(service, body, document.get("stream") is True)
 
 
-def check_size(size: int, *, on_instances: bool) -> None:
-    """Refuse what the kind of endpoint does not take.
-
-    Raises:
-        Refused: with how much it takes.
-    """
-    if problem := requests.too_large(size, on_instances=on_instances):
-        message = f"{problem.seen}; wanted {problem.wanted}; {problem.fix}"
-        raise Refused(openai_errors.told(413, message, code="request_too_large"))
+def too_large(size: int, *, on_instances: bool) -> ErrorAnswer | None:
+    """Return the refusal of what the kind of endpoint does not take; None for what it takes."""
+    if (problem := requests.too_large(size, on_instances=on_instances)) is None:
+        return None
+    message = f"{problem.seen}; wanted {problem.wanted}; {problem.fix}"
+    return openai_errors.told(413, message, code="request_too_large")
 
 
 def _lacking(field: str, wanted: str) -> Refused:
