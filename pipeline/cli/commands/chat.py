@@ -159,7 +159,7 @@ def chat(arguments: ChatOptions) -> int:
     if arguments.system:
         talk.said = talk.said.with_system(arguments.system)
     screen.step(f"{endpoint.service} on endpoint {endpoint.name}; /help lists the commands, Ctrl-D ends")
-    run(talk, _reader())
+    run(talk, reader())
     return 0
 
 
@@ -177,11 +177,14 @@ def run(talk: Chat, read: Callable[[], str]) -> None:
         talk.take(line)
 
 
-def _reader() -> Callable[[], str]:
+def reader() -> Callable[[], str]:
     """Return what reads a line, with editing and history where Python has them."""
     # Importing it is what lets input() edit and remember; some Pythons are built without.
     with contextlib.suppress(ImportError):
-        import readline  # noqa: F401
+        import readline
+
+        # Lines that are pasted together are one question; Python turns that off. Editline knows no such word.
+        readline.parse_and_bind("set enable-bracketed-paste on")
 
     return lambda: input(PROMPT if sys.stdin.isatty() else "")
 

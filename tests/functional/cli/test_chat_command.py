@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
+import select
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,3 +68,34 @@ def test_what_cannot_be_written_ends_no_chat(name: str, tmp_path: Path) -> None:
     assert "wanted a new file that may be written" in told.getvalue()
     assert not talk.ended
     assert (tmp_path / "talk").read_text() == "before"
+
+
+def test_lines_that_are_pasted_together_are_one_question(tmp_path: Path) -> None:
+    """As a terminal marks them; Enter sends them, and each would be a question of its own else."""
+    pytest.importorskip("readline")
+    script = "from pipeline.cli.commands import chat; print(ascii(chat.reader()()))"
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=theirs,
+        stdout=theirs,
+        env={**os.environ, "TERM": "xterm", "HOME": str(tmp_path), "INPUTRC": os.devnull},
+    ) as process:
+        os.close(theirs)
+        # Asks the terminal to mark what is pasted.
+        assert b"\x1b[?2004h" in read_until(ours, b">>> ")
+        os.write(ours, b"\x1b[200~one\ntwo\x1b[201~\r")
+        told = read_until(ours, b"'\r\n")
+        assert process.wait(60) == 0
+    os.close(ours)
+
+    assert b"'one\\ntwo'" in told
+
+
+def read_until(terminal: int, end: bytes) -> bytes:
+    """Return what a program wrote to a terminal, until it has written that."""
+    seen = b""
+    while end not in seen:
+        assert select.select([terminal], [], [], 60)[0], seen
+        seen += os.read(terminal, 4096)
+    return seen
