@@ -36,7 +36,6 @@ sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
 LONGEST: Final = 2**22
 """Bytes of a question from a file: SageMaker takes no more in one request (4 MB on serverless)."""
-COLD: Final = "the first call after a while starts a container, which takes up to 3 minutes"
 STDIN: Final = "standard input"
 WAITING: Final = "waiting for the answer"
 
@@ -84,6 +83,7 @@ class ClockedAsker:
         )
         self._asker = Asker(clients, found, sleep=sleep, now=time.monotonic)
         self._screen = screen
+        self._cold = cold_start(endpoint)
 
     def ask(self, asked: Conversation, sampling: Sampling, *, write: Callable[[str], None] | None) -> Reply:
         """Return the reply; with `write` it is streamed, and each piece of its text written as it comes.
@@ -91,7 +91,7 @@ class ClockedAsker:
         Raises:
             KeyboardInterrupt: with the reply so far in its arguments, where it has begun.
         """
-        with WaitingClock(self._screen, WAITING, COLD) as clock:
+        with WaitingClock(self._screen, WAITING, self._cold) as clock:
             if write is None:
                 return self._asker.ask(asked, sampling)
             with self._asker.stream(asked, sampling) as answer:
@@ -102,6 +102,13 @@ class ClockedAsker:
                 except KeyboardInterrupt:
                     raise KeyboardInterrupt(answer.reply) from None
         return answer.reply
+
+
+def cold_start(endpoint: ServiceEndpoint) -> str:
+    """Return what may have to start before an endpoint answers, in few words; empty for what runs all the time."""
+    if endpoint.component:
+        return "coming back from no instance takes minutes"
+    return "" if endpoint.streams else "a container may be starting: up to 3 min"
 
 
 def timings(reply: Reply, looked: float | None) -> str:

@@ -80,14 +80,15 @@ def test_lines_that_are_pasted_together_are_one_question(tmp_path: Path) -> None
         stdin=theirs,
         stdout=theirs,
         env={**os.environ, "TERM": "xterm", "HOME": str(tmp_path), "INPUTRC": os.devnull},
-    ) as process:
+    ):
         os.close(theirs)
-        # Asks the terminal to mark what is pasted.
-        assert b"\x1b[?2004h" in read_until(ours, b">>> ")
-        os.write(ours, b"\x1b[200~one\ntwo\x1b[201~\r")
-        told = read_until(ours, b"'\r\n")
-        assert process.wait(60) == 0
-    os.close(ours)
+        try:
+            # Asks the terminal to mark what is pasted.
+            assert b"\x1b[?2004h" in read_until(ours, b">>> ")
+            os.write(ours, b"\x1b[200~one\ntwo\x1b[201~\r")
+            told = read_until(ours, b"'\r\n")
+        finally:
+            os.close(ours)
 
     assert b"'one\\ntwo'" in told
 
