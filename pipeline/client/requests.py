@@ -161,7 +161,7 @@ def too_large(size: int, *, on_instances: bool) -> Problem | None:
         return None
     where = "" if on_instances else "on serverless "
     return Problem(
-        "RequestTooLarge",
+        "BodyTooLarge",
         f"a request of {size:,} bytes",
         f"at most {limit.value // MiB} MiB, which is all that SageMaker takes {where}in one",
         "send less, or smaller images",

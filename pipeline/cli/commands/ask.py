@@ -36,7 +36,6 @@ sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
 LONGEST: Final = 2**22
 """Bytes of a question from a file: SageMaker takes no more in one request (4 MB on serverless)."""
-STDIN: Final = "standard input"
 WAITING: Final = "waiting for the answer"
 
 
@@ -150,39 +149,41 @@ def text(arguments: AskOptions, stdin: TextIO) -> str:
     """
     if arguments.question not in (None, "-"):
         if not arguments.question.strip():
-            raise _no_question(
-                "question", "an empty one", "one in quotes behind the service", _example(arguments)
-            )
+            raise _none_given(arguments, "an empty one")
         return arguments.question
     if arguments.question is None and stdin.isatty():
-        raise _no_question(
-            "question",
-            "no question",
-            "one in quotes behind the service, or on standard input",
-            _example(arguments),
-        )
+        raise _none_given(arguments, "no question")
     said = stdin.buffer.read(LONGEST + 1)
-    fix = "write a question to it, of less than 4 MB"
     if len(said) > LONGEST:
-        raise _no_question(STDIN, f"more than {LONGEST} bytes on it", "a question", fix)
+        raise _none_read(f"more than {LONGEST} bytes on it")
     try:
         found = said.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        seen = f"no text in UTF-8 on it, from byte {error.start} on"
-        raise _no_question(
-            STDIN, seen, "a question", "write it in UTF-8; a picture goes with --image"
-        ) from error
+        raise _none_read(f"no text in UTF-8 on it, from byte {error.start} on") from error
     if not found.strip():
-        raise _no_question(STDIN, "nothing on it", "a question", fix)
+        raise _none_read("nothing on it")
     return found
 
 
-def _example(arguments: AskOptions) -> str:
-    return f'`sealift ask {arguments.service} "..."`, or `sealift chat {arguments.service}`'
+def _none_given(arguments: AskOptions, seen: str) -> InvalidInput:
+    return InvalidInput(
+        "question",
+        [
+            Problem(
+                "NoQuestion",
+                seen,
+                "one in quotes behind the service, or on standard input",
+                f'`sealift ask {arguments.service} "..."`, or `sealift chat {arguments.service}`',
+            )
+        ],
+    )
 
 
-def _no_question(where: str, seen: str, wanted: str, fix: str) -> InvalidInput:
-    return InvalidInput(where, [Problem("NoQuestion", seen, wanted, fix)])
+def _none_read(seen: str) -> InvalidInput:
+    return InvalidInput(
+        "standard input",
+        [Problem("NoQuestion", seen, "a question", "write a question to it, in UTF-8 and of less than 4 MB")],
+    )
 
 
 def _streams(arguments: AskOptions, endpoint: ServiceEndpoint) -> bool:
