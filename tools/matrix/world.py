@@ -12,7 +12,6 @@ import io
 import json
 import os
 import signal
-import sys
 import tarfile
 import tempfile
 import threading
@@ -20,7 +19,7 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.sns.models import sns_backends
@@ -154,7 +153,7 @@ class Scenario:
     """What is done to the service of the earlier deployment, in the place of another deployment."""
 
 
-POOL = [
+POOL: Final[list[dict[str, Any]]] = [
     {
         "name": name,
         "vcpus": 2,
@@ -341,8 +340,8 @@ class Stub:
         if call.streams:
             said = {"choices": [{"index": 0, "delta": {"content": self._answer()}}]}
             end = {"choices": [], "usage": usage}
-            body = "".join(f"data: {json.dumps(one)}\n\n" for one in (said, end)) + "data: [DONE]\n\n"
-            return ContainerAnswer(200, body.encode(), "text/event-stream")
+            events = "".join(f"data: {json.dumps(one)}\n\n" for one in (said, end)) + "data: [DONE]\n\n"
+            return ContainerAnswer(200, events.encode(), "text/event-stream")
         choice = {
             "index": 0,
             "finish_reason": "stop",
@@ -391,8 +390,9 @@ class World:
             stop_grace_s=0,
         )
         self.cloud = LocalCloud(CloudSettings(time_scale=time_scale, hosting=hosting, launch=self._launch))
+        waits: Any
         for waits in (pausing, teardown):
-            waits.LOOK_S = LOOK_S  # type: ignore[misc]
+            waits.LOOK_S = LOOK_S
         self._versions: dict[str, list[str]] = {}
         """Of each scenario's key, oldest first: the earlier deployment's, and what is deployed."""
         self._event_count = 0
@@ -557,7 +557,7 @@ class World:
         for _ in range(ATTEMPTS):
             answer = self.cloud.clients.lambda_.invoke(FunctionName=target["Arn"], Payload=event)
             told = answer["Payload"].read().decode()
-            if "FunctionError" not in answer:
+            if not answer.get("FunctionError"):
                 break
         self._settle()
         return told
@@ -605,7 +605,8 @@ class World:
         return [refused] if scenario.unmarked else []
 
     def _set_alarm(self, *, firing: bool) -> None:
-        self.cloud.clients.cloudwatch.set_alarm_state(
+        cloudwatch: Any = self.cloud.clients.cloudwatch
+        cloudwatch.set_alarm_state(
             AlarmName=ALARM, StateValue="ALARM" if firing else "OK", StateReason="set by hand"
         )
 
@@ -636,7 +637,7 @@ class World:
                 FunctionName=self._functions[TRIGGER], Payload=json.dumps(event).encode()
             )
             result = json.load(answer["Payload"])
-            if "FunctionError" not in answer:
+            if not answer.get("FunctionError"):
                 machine = self.cloud.outputs["StateMachineArn"]
                 return f"{machine.replace(':stateMachine:', ':execution:')}:{result['name']}"
         return None
@@ -712,6 +713,12 @@ class World:
             self._records() if scenario.act else {},
         )
 
+    def _endpoints(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.cloud.hosting.handle("ListEndpoints", {"MaxResults": 100})[
+            "Endpoints"
+        ]
+        return found
+
     def _components(self) -> list[dict[str, Any]]:
         listed = self.cloud.hosting.handle("ListInferenceComponents", {"MaxResults": 100})
         found: list[dict[str, Any]] = listed["InferenceComponents"]
@@ -761,7 +768,7 @@ class World:
     def _ask_consumer(self, scenario: Scenario) -> str | None:
         name = f"{CONSUMER}:{ALIAS}" if scenario.alias else CONSUMER
         answer = self.cloud.clients.lambda_.invoke(FunctionName=name, Payload=b'{"prompt": "What?"}')
-        if "FunctionError" in answer:
+        if answer.get("FunctionError"):
             return None
         result = json.load(answer["Payload"])
         return str(result["endpoint_name"]) if EXPECT["contains"] in result["answer"] else None
@@ -769,8 +776,10 @@ class World:
     def _settle(self) -> None:
         deadline = time.monotonic() + STUCK_S
         lasting = ("InService", "Failed")
-        rows = lambda: self.cloud.hosting.handle("ListEndpoints", {"MaxResults": 100})["Endpoints"]  # noqa: E731
-        while any(row["EndpointStatus"] not in lasting for row in rows()) and time.monotonic() < deadline:
+        while (
+            any(row["EndpointStatus"] not in lasting for row in self._endpoints())
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.005)
         changing = {"Creating", "Updating", "Deleting"}
         while any(row["InferenceComponentStatus"] in changing for row in self._components()):
@@ -1015,8 +1024,7 @@ def tiny_archive(content: bytes) -> bytes:
 
     Its model has a name of its own, so that images which hold different ones are different.
     """
-    sys.path.insert(0, str(TOP / "examples"))
-    from tiny_gguf import write_tiny_gguf
+    from examples.tiny_gguf import write_tiny_gguf
 
     buffer = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=buffer, mode="w") as archive:
