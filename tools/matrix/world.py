@@ -146,7 +146,7 @@ class Scenario:
     occupied: int = 0
     """Concurrent invocations that somebody else's endpoint holds, of the account's ten; nothing is asked for here."""
     fall_back: bool = False
-    """Whether SageMaker has no capacity of the pool's first type, and the account no quota of its second."""
+    """Whether SageMaker has none of the pool's first type; of a longer pool's second the account has no quota."""
     no_capacity: bool = False
     """Whether, instead of a wrong answer, there is no capacity of any type; needs `wrong`."""
     act: Act | None = None
@@ -164,6 +164,9 @@ POOL: Final[list[dict[str, Any]]] = [
     for place, name in enumerate(("ml.c5.large", "ml.m5.large", "ml.r5.large"), start=1)
 ]
 """Types cheaper than all others, each faster than the one before: the pool of a plan."""
+
+TWO_IMAGES = [POOL[0] | {"name": "ml.c8g.large"}, POOL[1]]
+"""A pool whose types have an image each, so that a deployment has two models."""
 
 TO_NONE = {"hosting": "instance", "scale_to_zero": True}
 IMAGED = {"container": "custom", "artifact": "image"}
@@ -189,6 +192,16 @@ SCENARIOS = {
             "on instances, another type",
             {"hosting": "instance", "instance_types": POOL},
             thinned=True,
+            fall_back=True,
+        ),
+        Scenario(
+            "two images", {"hosting": "instance", "instance_types": TWO_IMAGES}, thinned=True, fall_back=True
+        ),
+        Scenario(
+            "two images, wrong answer",
+            {"hosting": "instance", "instance_types": TWO_IMAGES},
+            thinned=True,
+            wrong=True,
             fall_back=True,
         ),
         Scenario(
@@ -260,6 +273,8 @@ class _Earlier:
 
     requests: dict[str, Any]
     """By operation, in the order in which they are made."""
+    other_models: tuple[dict[str, Any], ...]
+    """CreateModel's requests of the models that further types of its pool have."""
     variables: dict[str, str]
     alias_version: str
     parameters: dict[str, Parameter]
@@ -297,8 +312,10 @@ class _Earlier:
                 # An image is asked for by its digest, which the plan did not know.
                 request = {**request, "PrimaryContainer": found["PrimaryContainer"]}
             asked[f"Create{kind}"] = {**request, "Tags": ask("ListTags", {"ResourceArn": arn})["Tags"]}
+        further = ({**requests["create_model"], **one} for one in requests["other_models"])
         return cls(
             asked,
+            tuple({**one, "Tags": asked["CreateModel"]["Tags"]} for one in further),
             client.get_function_configuration(FunctionName=CONSUMER)["Environment"]["Variables"],
             client.get_alias(FunctionName=CONSUMER, Name=ALIAS)["FunctionVersion"],
             parameters,
@@ -307,6 +324,8 @@ class _Earlier:
 
     def put_back(self, cloud: LocalCloud) -> None:
         """Make it again, just as it was."""
+        for request in self.other_models:
+            cloud.hosting.handle("CreateModel", request)
         for operation, request in self.requests.items():
             cloud.hosting.handle(operation, request)
         client = cloud.clients.lambda_
@@ -611,11 +630,13 @@ class World:
         )
 
     def _set_capacity(self, scenario: Scenario, *, none: bool) -> None:
-        first, second, _ = (one["name"] for one in POOL)
+        first, *between, _ = (one["name"] for one in scenario.settings.get("instance_types", POOL))
         every = {one.name for one in instance_types.TYPES}
         hosting = self.cloud.hosting
         hosting.short_of = frozenset(every if none else {first} if scenario.fall_back else ())
-        hosting.quotas = replace(hosting.quotas, instances={second: 0} if scenario.fall_back else {})
+        hosting.quotas = replace(
+            hosting.quotas, instances=dict.fromkeys(between, 0) if scenario.fall_back else {}
+        )
 
     def _lock(self, key: str) -> None:
         """Let a key encrypt the consumer's variables, or none any more."""
@@ -666,12 +687,14 @@ class World:
             *((("component", "endpoint"),) if (plan.get("smoke_test") or {}).get("component") else ()),
         )
         image = plan.get("image") or {}
+        offers = (plan.get("instances") or {}).get("offers", ())
         return Outcome(
             ended.status,
             ended.error,
             ended.cause or "",
             "\n".join(self._published()),
             frozenset(f"{kind} {deployment_of(names[field_])}" for kind, field_ in kinds if names)
+            | {f"model {offer['model']}" for offer in offers if offer.get("model")}
             | ({f"image {image['tag']}"} if image else frozenset()),
             names.get("endpoint"),
             naming.endpoint_parameter(naming.stack_of(arn), plan["service"]) if plan else "",
