@@ -799,7 +799,7 @@ class SweepOptions(StackedOptions):
     delete: bool = _flag("--delete", "delete it (default: only show it)")
     grace: float = _option(
         "--grace",
-        type=_Number(),
+        type=float,
         default=24.0,
         metavar="HOURS",
         help="how old a thing, and the end of its execution, must be (default: 24)",
