@@ -63,7 +63,7 @@ MOST_CHOICES = 128
 """Answers to one request: of all its prompts together."""
 MOST_TEXTS = 2048
 """OpenAI's bound of an embeddings request's inputs."""
-MOST_STOPS = 16
+MOST_STOPS = 128
 MOST_BIAS = 10_000
 """What is added to a logit at most; OpenAI's own bound is 100."""
 _EMBEDS, _JUMPSTART = "input", "text_inputs"
@@ -605,7 +605,7 @@ def _format_of(value: Any, problems: Problems) -> Any:
 def _set_tools(values: dict[str, Any], known: _Known, problems: Problems) -> None:
     """Put the tools and which of them is to be called; legacy functions are tools by another name."""
     tools = tools_of(known.get("tools", []), known.get("functions", []), problems)
-    choice = tool_choice_of(known.get("tool_choice"), known.get("function_call"), tools, problems)
+    choice, tools = tool_choice_of(known.get("tool_choice"), known.get("function_call"), tools, problems)
     if not tools or choice == "none":
         return
     values |= {"tools": tools, "tool_choice": choice}
@@ -660,13 +660,13 @@ def _stops(name: str, value: Any, problems: Problems) -> tuple[str, ...]:
     right = (
         isinstance(stops, list)
         and len(stops) <= MOST_STOPS
-        and all(isinstance(stop, str) and stop and encodable(stop) for stop in stops)
+        and all(isinstance(stop, str) and encodable(stop) for stop in stops)
     )
     if not right:
-        wanted = f"a text or a list of up to {MOST_STOPS} texts, none of them empty"
+        wanted = f"a text or a list of up to {MOST_STOPS} texts"
         problems.add(name, f"{name!r} is {shown(value)}; wanted {wanted}")
         return ()
-    return tuple(stops)
+    return tuple(filter(None, stops))  # an empty one, as forms send it, ends nothing
 
 
 def _check_together(values: dict[str, Any], form: str | None, problems: Problems, *, adapted: bool) -> None:

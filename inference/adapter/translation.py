@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from adapter import bodies
 from adapter.collected import goes_on
-from adapter.replies import Found, chat_found, must_call, refusal_of, text_found
+from adapter.replies import Found, chat_found, is_unread, must_call, refusal_of, text_found
 from adapter.streams import Stream
 from adapter.upstream import UpstreamCall
 from adapter.vectors import embedded, ranked
@@ -219,7 +219,10 @@ class Translation:
         for attempt in range(tries):
             seed = (self._seed + number * MOST_TRIES + attempt) % (MOST_SEED + 1)
             (reply,) = yield (self._call(prompt, seed),)
-            one = self._found(prompt, reply)
+            if prompt.messages is not None and is_unread(reply):
+                one = yield from self._unread(prompt, seed)
+            else:
+                one = self._found(prompt, reply)
             found.append((one, seed))
             generation = one.generation
             ended = generation.finish_reason == "stop" and not generation.stopped
@@ -230,6 +233,21 @@ class Translation:
             if wrong is None:
                 return found
         raise schema_not_met(wrong, tries)
+
+    def _unread(
+        self, prompt: _Prompt, seed: int
+    ) -> Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], Found]:
+        """Return an answer that is not in the form of the model's template as the text that it is.
+
+        llama-server does not tell it, so the rendered conversation is asked once more, as a text with the same seed.
+        """
+        (reply,) = yield (UpstreamCall("/apply-template", bodies.bare(self._call(prompt, seed).body)),)
+        text = bodies.prompt_of(str(self._right(reply)["prompt"]), None, self._facts)
+        (reply,) = yield (
+            bodies.text_call(self.request, text, self._settings, self._facts, seed=seed, more=prompt.more),
+        )
+        found = text_found(self._right(reply), self.request, self.request.noted)
+        return Found(found.generation, {"content": found.generation.text}, found.tokens)
 
     def _call(self, prompt: _Prompt, seed: int, more: Mapping[str, Any] = _NOTHING) -> UpstreamCall:
         request = self.request

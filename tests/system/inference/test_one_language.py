@@ -441,6 +441,55 @@ def test_what_a_template_refuses_is_told_in_its_own_words(tmp_path: Path) -> Non
         both.server.end()
 
 
+@pytest.mark.parametrize(
+    ("name", "bodies"),
+    [
+        pytest.param("openai-gpt-oss-120b", ["plain", "tools"], id="answers-of-another-form"),
+        pytest.param("meetkai-functionary-medium-v3.2", ["plain", "a call"], id="with-calls-of-another-form"),
+        pytest.param("Apertus-8B-Instruct", ["plain", "thoughts"], id="tells-no-thoughts-apart"),
+        pytest.param("GLM-4.7-Flash", ["thoughts", "a call"], id="shows-thoughts-of-before"),
+        pytest.param("Apriel-1.6-15b-Thinker-fixed", ["plain"], id="begins-a-thought"),
+        pytest.param("HuggingFaceTB-SmolLM3-3B", ["no thinking"], id="begins-a-content"),
+        pytest.param("Qwen3-Coder", ["a list", "half a call"], id="goes-through-arguments"),
+        pytest.param("google-gemma-4-31B-it", ["the assistant's alone"], id="wants-a-question"),
+    ],
+)
+def test_templates_are_alike(tmp_path: Path, name: str, bodies: list[str]) -> None:
+    """In prompt, answer and refusal: what a template begins, shows and fails at."""
+    path = tmp_path / "harbour.gguf"
+    write_tiny_gguf(path, template=(COLLECTION / f"{name}.jinja").read_text(encoding="utf-8"))
+    answered: list[dict[str, Any]] = [USER, {"role": "assistant", "content": "Fish."}, USER]
+
+    def calling(arguments: str) -> list[dict[str, Any]]:
+        call = {
+            "id": "abcdefghi",
+            "type": "function",
+            "function": {"name": "weather", "arguments": arguments},
+        }
+        told = {"role": "tool", "tool_call_id": "abcdefghi", "content": "sun"}
+        return [USER, {"role": "assistant", "content": "", "tool_calls": [call]}, told]
+
+    asked = {
+        "plain": chat(),
+        "tools": chat(tools=[TOOL]),
+        "no thinking": chat(enable_thinking=False),
+        "thoughts": {"messages": [USER, {**answered[1], "reasoning_content": "Hm."}, USER]},
+        "a call": {"messages": calling('{"city": "Bern"}'), "tools": [TOOL]},
+        "a list": {"messages": calling("[1]"), "tools": [TOOL]},
+        "half a call": {"messages": calling('{"city": "Be'), "tools": [TOOL]},
+        "the assistant's alone": {"messages": [answered[1]]},
+    }
+    both = Both(tmp_path, path)
+    try:
+        for body in (asked[one] for one in bodies):
+            one, other = both.one({**body, "max_tokens": 4}), both.other({**body, "max_tokens": 4})
+
+            assert other[0] == one[0] < 500, other[1]
+            assert lasting(other[1]) == lasting(one[1])
+    finally:
+        both.server.end()
+
+
 def test_no_request_ends_llama_server(both: Both) -> None:
     """What it fails at, and what its process would end of, is refused by both."""
     begun = [USER, {"role": "assistant", "content": "</s>"}]

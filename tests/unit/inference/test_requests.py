@@ -128,10 +128,7 @@ def test_right_request_is_taken(document: dict[str, Any], expected: Request) -> 
         pytest.param({"prompt": "a", "top_p": 1.01}, "top_p", "invalid_value", "0 to 1", id="top-p"),
         pytest.param({"prompt": "a", "seed": 1.5}, "seed", "invalid_value", "a whole number", id="seed"),
         pytest.param(
-            {"prompt": "a", "stop": [""]}, "stop", "invalid_value", "none of them empty", id="empty-stop"
-        ),
-        pytest.param(
-            {"prompt": "a", "stop": ["x"] * 17}, "stop", "invalid_value", "up to 16", id="many-stops"
+            {"prompt": "a", "stop": ["x"] * 129}, "stop", "invalid_value", "up to 128", id="many-stops"
         ),
         pytest.param({"prompt": "a", "stop": {}}, "stop", "invalid_value", "is {}", id="stop-object"),
         pytest.param({"prompt": "a", "stream": 1}, "stream", "invalid_value", "true or false", id="stream"),
@@ -765,3 +762,136 @@ def test_schemas_come_under_many_names() -> None:
         assert request.schema == schema
         assert request.constrained
     assert _refusal(json_schema=schema, response_format={"type": "json_object"})["param"] == "json_schema"
+
+
+CALLED: dict[str, Any] = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "a", "type": "function", "function": {"name": "w", "arguments": "{}"}}],
+}
+RESULT = {"role": "tool", "tool_call_id": "a", "content": "sun"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param({"role": "assistant", "content": "x", "reasoning_content": ""}, id="no-thoughts"),
+        pytest.param({"role": "assistant", "content": "x", "name": ""}, id="no-name"),
+        pytest.param({"role": "assistant", "content": "x", "parsed": {"a": 1}}, id="openai-parse"),
+        pytest.param({"role": "assistant", "content": "x", "provider_specific_fields": {}}, id="litellm"),
+        pytest.param({"role": "assistant", "content": "x", "thinking_blocks": []}, id="thinking-blocks"),
+        pytest.param({"role": "assistant", "content": "x", "prefix": False}, id="mistral"),
+        pytest.param({"role": "assistant", "content": "x", "phase": "final_answer"}, id="phase"),
+    ],
+)
+def test_what_a_library_adds_to_an_answer_may_come_back_with_it(message: dict[str, Any]) -> None:
+    """A conversation is sent as the library keeps it, with empty fields and fields of its own."""
+    asked = parse_request({"messages": [USER, message, USER]})
+
+    assert asked == parse_request({"messages": [USER, {"role": "assistant", "content": "x"}, USER]})
+
+
+@pytest.mark.parametrize("arguments", [None, ""])
+def test_a_call_without_arguments_has_an_empty_object(arguments: str | None) -> None:
+    """Some send back null or nothing; templates want JSON."""
+    call = {"id": "a", "type": "function", "function": {"name": "w", "arguments": arguments}}
+    asked = parse_request({"messages": [USER, {**CALLED, "tool_calls": [call]}, {**RESULT}]})
+
+    assert asked == parse_request({"messages": [USER, CALLED, RESULT]})
+
+
+@pytest.mark.parametrize("arguments", ['{"city": "Be', "NaN", "[" * 100_000])
+def test_arguments_that_are_no_json_are_told(arguments: str) -> None:
+    """llama.cpp reads them for every template, and fails at them."""
+    call = {"id": "a", "type": "function", "function": {"name": "w", "arguments": arguments}}
+    with pytest.raises(BadRequest, match=r"messages\[1\]\.tool_calls\[0\]\.function\.arguments is .*no JSON"):
+        parse_request({"messages": [USER, {**CALLED, "tool_calls": [call]}]})
+
+
+def test_null_in_a_tool_counts_as_absent() -> None:
+    """The openai package's own types say so of its description, its parameters and `strict`."""
+    nothing = {"description": None, "parameters": None, "strict": None}
+    plain = {"messages": [USER], "tools": [{"type": "function", "function": {"name": "w"}}]}
+
+    for tool in ({"type": "function", "function": {"name": "w", **nothing}},):
+        assert parse_request({**plain, "tools": [tool]}) == parse_request(plain)
+    functions = parse_request({"messages": [USER], "functions": [{"name": "w", **nothing}]})
+    assert functions.tools == parse_request(plain).tools
+    flat = {"input": [USER], "tools": [{"type": "function", "name": "w", **nothing}]}
+    assert "description" not in parse_request(flat).tools[0]["function"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected", "names"),
+    [
+        pytest.param("b", "=b", ["a", "b", "c"], id="the-bare-name"),
+        pytest.param(
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {
+                    "mode": "auto",
+                    "tools": [{"type": "function", "function": {"name": name}} for name in ("c", "a")],
+                },
+            },
+            "auto",
+            ["a", "c"],
+            id="allowed-in-a-chat",
+        ),
+        pytest.param(
+            {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "b"}]},
+            "required",
+            ["b"],
+            id="allowed-in-a-response",
+        ),
+    ],
+)
+def test_a_choice_of_tools_has_many_forms(choice: Any, expected: str, names: list[str]) -> None:
+    """text-generation-inference has the bare name; OpenAI's list of allowed tools leaves only these."""
+    tools = [{"type": "function", "function": {"name": name}} for name in "abc"]
+    asked = parse_request({"messages": [USER], "tools": tools, "tool_choice": choice})
+
+    assert asked.tool_choice == expected
+    assert [tool["function"]["name"] for tool in asked.tools] == names
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"function": {"name": "z"}}]}},
+        {"type": "allowed_tools", "allowed_tools": {"mode": "some", "tools": [{"function": {"name": "a"}}]}},
+        {"type": "allowed_tools", "allowed_tools": None},
+        {"type": "allowed_tools", "mode": "auto", "tools": []},
+        {"type": "custom", "custom": {"name": "a"}},
+        {},
+        "z",
+    ],
+)
+def test_a_choice_of_no_tool_that_there_is_is_refused(choice: Any) -> None:
+    """With those that there are."""
+    tools = [{"type": "function", "function": {"name": "a"}}]
+    with pytest.raises(BadRequest, match=r"'tool_choice' is .*: a|some of a"):
+        parse_request({"messages": [USER], "tools": tools, "tool_choice": choice})
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"type": "image_url", "image_url": {"url": "x"}}, "images are for the containers 'custom'"),
+        ({"type": "input_audio", "input_audio": {}}, "'input_audio' is for no container here"),
+        ({"type": "file", "file": {}}, "'file' is for no container here"),
+        ({"type": "text", "text": None}, "wanted a text or a list of parts of type 'text'"),
+    ],
+)
+def test_a_part_that_is_no_text_is_told_for_what_it_is(part: dict[str, Any], words: str) -> None:
+    """Only an image is for another container."""
+    with pytest.raises(BadRequest) as caught:
+        parse_request({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, part]}]})
+
+    assert words in str(caught.value)
+    assert ("images" in str(caught.value)) == (part["type"] == "image_url")
+
+
+def test_an_empty_stop_ends_nothing() -> None:
+    """Forms send what was not filled in."""
+    assert parse_request({"prompt": "a", "stop": ""}).stop == ()
+    assert parse_request({"prompt": "a", "stop": ["", "b"]}).stop == ("b",)
