@@ -38,7 +38,7 @@ def chat_of(given: dict[str, Any], problems: Problems) -> dict[str, Any]:
     }
     value = given["input"]
     items = [{"role": "user", "content": value}] if isinstance(value, str) else value
-    messages = list(_messages(items, problems)) if isinstance(items, list) else items
+    messages = _messages(items, problems) if isinstance(items, list) else items
     if "instructions" in given and isinstance(messages, list):
         messages = [{"role": "system", "content": given["instructions"]}, *messages]
     chat["messages"] = messages
@@ -62,23 +62,38 @@ def chat_of(given: dict[str, Any], problems: Problems) -> dict[str, Any]:
     return chat
 
 
-def _messages(items: list[Any], problems: Problems) -> Iterator[dict[str, Any]]:
+def _messages(items: list[Any], problems: Problems) -> list[Any]:
+    """Return the messages of a chat: what a model has thought, said and called in one turn is one of them."""
+    found: list[Any] = []
+    thought = ""
     for number, item in enumerate(items):
-        kind = item.get("type", "message") if isinstance(item, dict) else None
-        if kind == "message":
-            yield item
+        kind = item.get("type") or "message" if isinstance(item, dict) else None
+        if kind == "reasoning":
+            thought += _thought(item)
+        elif kind == "message":
+            own = item.get("role") == "assistant" and thought
+            found.append({**item, "reasoning_content": thought} if own else item)
+            thought = ""
         elif kind == "function_call":
+            if not found or found[-1].get("role") != "assistant":
+                found.append({"role": "assistant", "content": None, "reasoning_content": thought})
+                thought = ""
             function = {"name": item.get("name"), "arguments": item.get("arguments")}
-            yield {"role": "assistant", "tool_calls": [{"id": item.get("call_id"), "function": function}]}
+            call = {"id": item.get("call_id"), "function": function}
+            found[-1] = {**found[-1], "tool_calls": [*found[-1].get("tool_calls", []), call]}
         elif kind == "function_call_output":
-            yield {
-                "role": "tool",
-                "tool_call_id": item.get("call_id"),
-                "content": item.get("output"),
-            }
-        elif kind != "reasoning":  # what a model has thought is not read again
+            found.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": item.get("output")})
+        else:
             path = f"input[{number}]"
             problems.add(path, f"{path} is {shown(item)}; wanted a message, a function_call or its output")
+    return found
+
+
+def _thought(item: dict[str, Any]) -> str:
+    """Return what a model has thought, where the item has it in plain text."""
+    parts = item.get("content")
+    texts = [part.get("text") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def response_of(answer: dict[str, Any]) -> dict[str, Any]:

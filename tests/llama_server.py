@@ -99,6 +99,8 @@ class LlamaServer:
             raise translation.refusal(UpstreamReply(status, events[0]))
         translation.begin()
         sent = [piece for event in events for piece in translation.events(event)]
+        if translation.unread:
+            sent += translation.events(self.run(translation.reread()))
         return b"".join([*sent, *translation.ended()])
 
     def events(self, call: UpstreamCall) -> tuple[int, list[Any]]:

@@ -197,7 +197,7 @@ def refusal_of(status: int, document: Any, request: Request) -> BadRequest:
         return too_long(request, int(error.get("n_prompt_tokens") or 0), int(error.get("n_ctx") or 0))
     for words in _GRAMMARS:
         if words in said:
-            return grammar_not_taken(said)
+            return grammar_not_taken(said, request)
     if any(words in said for words in _TEMPLATES):
         return template_refuses(request, reason_of(said))
     if status == HTTPStatus.NOT_IMPLEMENTED:

@@ -220,7 +220,9 @@ class Translation:
             seed = (self._seed + number * MOST_TRIES + attempt) % (MOST_SEED + 1)
             (reply,) = yield (self._call(prompt, seed),)
             if prompt.messages is not None and is_unread(reply):
-                one = yield from self._unread(prompt, seed)
+                document = yield from self._unread(prompt, seed)
+                one = text_found(document, request, request.noted)
+                one.message = {"content": one.generation.text}
             else:
                 one = self._found(prompt, reply)
             found.append((one, seed))
@@ -236,8 +238,8 @@ class Translation:
 
     def _unread(
         self, prompt: _Prompt, seed: int
-    ) -> Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], Found]:
-        """Return an answer that is not in the form of the model's template as the text that it is.
+    ) -> Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], Mapping[str, Any]]:
+        """Return an answer that is not in the form of the model's template as llama-server tells a text.
 
         llama-server does not tell it, so the rendered conversation is asked once more, as a text with the same seed.
         """
@@ -246,8 +248,7 @@ class Translation:
         (reply,) = yield (
             bodies.text_call(self.request, text, self._settings, self._facts, seed=seed, more=prompt.more),
         )
-        found = text_found(self._right(reply), self.request, self.request.noted)
-        return Found(found.generation, {"content": found.generation.text}, found.tokens)
+        return self._right(reply)
 
     def _call(self, prompt: _Prompt, seed: int, more: Mapping[str, Any] = _NOTHING) -> UpstreamCall:
         request = self.request
@@ -368,6 +369,17 @@ class Translation:
     def failed(self, error: BadRequest) -> Iterator[bytes]:
         """Give an error as the end of a stream."""
         yield from self._begun().failed(error)
+
+    @property
+    def unread(self) -> bool:
+        """Return whether a stream has brought nothing since llama-server cannot read the answer: then run `reread`."""
+        return self._stream is not None and self._stream.unread
+
+    def reread(
+        self,
+    ) -> Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], Mapping[str, Any]]:
+        """Give what is to be asked instead, as `steps` does; return the one event of the answer."""
+        return (yield from self._unread(self._plain_prompt(self.request.subjects[0]), self._seed))
 
     @property
     def over(self) -> bool:

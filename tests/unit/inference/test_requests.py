@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.inference import input_fn
-from sealift_request import BadRequest, Request, parse_body, parse_request
+from sealift_request import BadRequest, Request, parse_body, parse_request, suited
 
 USER = {"role": "user", "content": "Hi."}
 
@@ -895,3 +895,123 @@ def test_an_empty_stop_ends_nothing() -> None:
     """Forms send what was not filled in."""
     assert parse_request({"prompt": "a", "stop": ""}).stop == ()
     assert parse_request({"prompt": "a", "stop": ["", "b"]}).stop == ("b",)
+
+
+def test_a_whole_number_may_be_written_as_a_float() -> None:
+    """JSON has one kind of numbers, and not every client writes 3 where it means three."""
+    numbers = {"max_tokens": 3, "n": 2, "top_k": 40, "seed": 10**20, "mirostat": 1, "logprobs": 2}
+
+    written = {name: float(value) for name, value in numbers.items()}
+    assert parse_request({"prompt": "a", **written}) == parse_request({"prompt": "a", **numbers})
+    assert parse_request({"prompt": "a", "max_tokens": -1.0}).max_tokens == -1
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param(
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}}, id="openai"
+        ),
+        pytest.param({"response_format": {"type": "json_schema", "name": "a", "schema": SCHEMA}}, id="flat"),
+        pytest.param(
+            {"response_format": {"type": "json_schema", "json_schema": {"schema_definition": SCHEMA}}},
+            id="mistral",
+        ),
+        pytest.param(
+            {"response_format": {"type": "json_schema", "value": {"name": "a", "schema": SCHEMA}}}, id="tgi"
+        ),
+        pytest.param({"response_format": {"type": "json", "value": json.dumps(SCHEMA)}}, id="tgi-text"),
+        pytest.param({"response_format": {"type": "json_object", "schema": SCHEMA}}, id="llama-server"),
+        pytest.param({"response_format": {"type": "json_object", "response_schema": SCHEMA}}, id="litellm"),
+        pytest.param({"grammar": {"type": "json_schema", "value": {"schema": SCHEMA}}}, id="tgi-grammar"),
+        pytest.param({"guided_json": json.dumps(SCHEMA)}, id="vllm-text"),
+        pytest.param({"structured_outputs": {"json": SCHEMA, "regex": None}}, id="vllm"),
+        pytest.param({"response_format": {"type": "text"}, "guided_json": SCHEMA}, id="text-beside-it"),
+    ],
+)
+def test_a_schema_comes_in_many_forms(fields: dict[str, Any]) -> None:
+    """As each library writes it."""
+    assert parse_request({"messages": [USER], **fields}).schema == SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("form", "alone"),
+    [
+        ({"structured_outputs": {"choice": ["a"]}}, {"guided_choice": ["a"]}),
+        ({"structured_outputs": {"regex": "a+"}}, {"guided_regex": "a+"}),
+        ({"structured_outputs": {"grammar": 'root ::= "a"'}}, {"grammar": 'root ::= "a"'}),
+        ({"structured_outputs": {"json_object": True}}, {"response_format": {"type": "json_object"}}),
+        ({"response_format": {"type": "regex", "value": "a+"}}, {"guided_regex": "a+"}),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}},
+            {"response_format": {"type": "json_object"}},
+        ),
+    ],
+)
+def test_other_names_ask_for_the_same(form: dict[str, Any], alone: dict[str, Any]) -> None:
+    """The newer field of vLLM, and a response_format without a schema."""
+    assert parse_request({"messages": [USER], **form}) == parse_request({"messages": [USER], **alone})
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"response_format": {"type": "json_schema"}}, "wanted {'type': 'text'}"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "x": 1}}}, "has 'x'"),
+        ({"guided_json": "{"}, "a text that is no JSON"),
+        ({"structured_outputs": {"structural_tag": {}}}, "unknown field 'structural_tag'"),
+        ({"structured_outputs": {"choice": []}}, "wanted a list of texts"),
+        ({"structured_outputs": {"regex": "a"}, "guided_regex": "b"}, "are both there"),
+        ({"structured_outputs": {"regex": "a", "choice": ["b"]}}, "are both there"),
+        ({"frobnicate": 1}, "docs/requests.md of Sealift has all that there are"),
+    ],
+)
+def test_a_form_that_is_none_is_told(fields: dict[str, Any], words: str) -> None:
+    """In one short sentence."""
+    with pytest.raises(BadRequest) as caught:
+        parse_request({"messages": [USER], **fields})
+
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_turn_of_a_response_is_one_message() -> None:
+    """What the model has thought, said and called in it, as its answer has it; templates want it so."""
+    calls = [
+        {"type": "function_call", "id": "fc", "call_id": name, "name": "w", "arguments": "{}"}
+        for name in "ab"
+    ]
+    asked = parse_request(
+        {
+            "input": [
+                USER,
+                {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]},
+                {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "So."}]},
+                *calls,
+                *({"type": "function_call_output", "call_id": name, "output": name} for name in "ab"),
+            ]
+        }
+    )
+
+    assert asked.messages is not None
+    assert [message["role"] for message in asked.messages] == ["user", "assistant", "tool", "tool"]
+    turn = asked.messages[1]
+    assert (turn["content"], turn["reasoning_content"]) == ("So.", "Hm.")
+    assert [call["id"] for call in turn["tool_calls"]] == ["a", "b"]
+    alone = parse_request({"input": [USER, {"type": "reasoning", "summary": []}, calls[0]]}).messages
+    assert alone is not None
+    assert "reasoning_content" not in alone[1]
+
+
+def test_a_jumpstart_request_has_its_time_and_its_mode() -> None:
+    """The fields of its older notebooks."""
+    asked = parse_request({"text_inputs": "a", "max_time": 50, "max_length": 100, "eos_token_id": 2})
+
+    assert (asked.max_time, asked.stop_tokens) == (50, (2,))
+    embedding = parse_request({"text_inputs": ["a"], "mode": "embedding"})
+    assert suited(embedding, "input", "m").texts == ("a",)
+    with pytest.raises(BadRequest, match="has 'mode'"):
+        suited(embedding, "messages", "m")
