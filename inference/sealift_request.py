@@ -244,7 +244,18 @@ def parse_body(
     except (ValueError, RecursionError) as error:
         reason = "it is empty" if not body else str(error)
         raise BadRequest(400, f"the body is not JSON: {reason}", code="invalid_json") from error
-    return parse_request(document, sees=sees, adapted=adapted)
+    request = parse_request(document, sees=sees, adapted=adapted)
+    if _HALF.search(text) and not encodable(json.dumps(document, ensure_ascii=False)):
+        raise BadRequest(
+            400,
+            "the body holds half of a surrogate pair; wanted whole Unicode characters",
+            code="invalid_value",
+        )
+    return request
+
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]", re.ASCII)
+"""What half of a pair is written as in JSON: nothing further takes one that is alone, wherever it stands."""
 
 
 def _no_constant(name: str) -> Any:
@@ -431,7 +442,7 @@ def _options(
             known[found.name] = value
             known.spelled[found.name] = given
     values: dict[str, Any] = {}
-    _set_plain(values, known)
+    _set_plain(values, known, problems)
     further = {name: value for name, value in known.items() if fields.BY_NAME[name].beyond is not None}
     if further:
         values["further"] = further
@@ -493,7 +504,7 @@ def _suits(
     return False
 
 
-def _set_plain(values: dict[str, Any], known: _Known) -> None:
+def _set_plain(values: dict[str, Any], known: _Known, problems: Problems) -> None:
     """Put the options that need nothing but another name."""
     for name in (
         *("max_tokens", "temperature", "top_p", "best_of", "stream", "ignore_eos", "echo", "details"),
@@ -520,6 +531,10 @@ def _set_plain(values: dict[str, Any], known: _Known) -> None:
         values["usage_in_stream"] = True
     _set_sampling(values, known)
     template = dict(known.get("chat_template_kwargs", {}))
+    thinks = template.get("enable_thinking", True)
+    if not isinstance(thinks, bool) and thinks is not None:
+        path = "chat_template_kwargs.enable_thinking"
+        problems.add(path, f"{path} is {shown(thinks)}; wanted {fields.SWITCH}")
     template |= {name: known[name] for name in ("reasoning_effort", "enable_thinking") if name in known}
     if template:
         values["template"] = template

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sealift_chat import Constraint, Message, Prompt, Templates
 
+NO_ANSWER = "continue_final_message wants the last message to be the assistant's"
 TWO_ANSWERS = "two messages of the assistant's come last; send one, which is gone on with"
 OURS = (
     "messages",
@@ -147,9 +148,11 @@ def _own(message: Message, begun: Message) -> Message:
 
 def _continued(conversation: Conversation) -> bool | str:
     """Return whether the last message goes on: where it is the assistant's, as llama-server does it."""
-    if conversation.continues:
-        return conversation.continues
     roles = [message.get("role") for message in conversation.messages[-2:]]
+    if conversation.continues:
+        if roles[-1:] != ["assistant"]:
+            raise ChatError(NO_ANSWER)
+        return conversation.continues
     if roles == ["assistant", "assistant"]:
         raise ChatError(TWO_ANSWERS)
     return roles[-1:] == ["assistant"]

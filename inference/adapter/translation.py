@@ -43,7 +43,7 @@ from sealift_request import (
     wrong_schema,
 )
 from sealift_shortcoming import SchemaError
-from sealift_template import TWO_ANSWERS
+from sealift_template import NO_ANSWER, TWO_ANSWERS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -189,6 +189,8 @@ class Translation:
             roles = [one.get("role") for one in subject[-2:]]
             if roles == ["assistant", "assistant"] and not request.continues:
                 raise template_refuses(request, TWO_ANSWERS)
+            if request.continues and roles[-1] != "assistant":
+                raise template_refuses(request, NO_ANSWER)
             return _Prompt(messages=subject)
         if request.suffix is not None and facts.fill_in is None:
             raise fills_nothing_in(facts.name)

@@ -164,6 +164,7 @@ ALIKE = [
             "continue_final_message": True,
             "add_generation_prompt": False,
         },
+        "the user's goes on": chat(continue_final_message=True, add_generation_prompt=False),
         "two of the assistant's": {"messages": [USER, *[{"role": "assistant", "content": "Good"}] * 2]},
         "nothing begins the answer": chat(add_generation_prompt=False),
         "choices of words": chat(guided_choice=["sea"]),

@@ -891,6 +891,33 @@ def test_a_part_that_is_no_text_is_told_for_what_it_is(part: dict[str, Any], wor
     assert ("images" in str(caught.value)) == (part["type"] == "image_url")
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [{"type": "function", "function": {"name": "w", "description": "\ud83d"}}]},
+        {"chat_template_kwargs": {"a": "\ud83d"}},
+        {"chat_template_kwargs": {"\ud83d": 1}},
+        {"reasoning_effort": "\ud83d"},
+        {"guided_choice": ["\ud83d"]},
+        {"logit_bias": {"\ud83d": 1}},
+        {"dry_sequence_breakers": ["a\ude00"]},
+        {"metadata": {"a": "\ude00"}},
+    ],
+)
+def test_half_a_character_is_told_wherever_it_stands(fields: dict[str, Any]) -> None:
+    """A text that was cut within an emoji is written so by JavaScript; neither server takes it."""
+    for adapted in (False, True):
+        with pytest.raises(BadRequest, match="half of a surrogate pair"):
+            parse_body(json.dumps({"messages": [USER], **fields}), None, adapted=adapted)
+    assert parse_body(json.dumps({"prompt": "😀"}), None).prompt == "😀"
+
+
+def test_whether_to_think_is_true_or_false() -> None:
+    """Among the template's variables, too, where llama-server takes no other."""
+    with pytest.raises(BadRequest, match=r"chat_template_kwargs\.enable_thinking is 'false'"):
+        parse_request({"messages": [USER], "chat_template_kwargs": {"enable_thinking": "false"}})
+
+
 def test_an_empty_stop_ends_nothing() -> None:
     """Forms send what was not filled in."""
     assert parse_request({"prompt": "a", "stop": ""}).stop == ()
