@@ -78,7 +78,7 @@ TEXT = Kind("a text", lambda value: isinstance(value, str))
 SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
 OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 LIST = Kind("a list", lambda value: isinstance(value, list))
-EMPTY = Kind("nothing in it", lambda value: value in ([], {}, "", False))
+EMPTY = Kind("nothing in it", lambda value: value is False or value in ([], {}, ""))  # 0 is a number
 OFF = Kind("false", lambda value: value is False)
 ON = Kind("true", lambda value: value is True)
 ZERO = Kind("0", lambda value: _number(value) and value == 0)
@@ -473,6 +473,15 @@ FIELDS = (
     # Of vLLM
     _refused("bad_words", GENERATING, EMPTY, _FORBIDS, senders="vllm"),
     _refused("allowed_token_ids", GENERATING, EMPTY, "send 'guided_choice' or 'grammar'", senders="vllm"),
+    _refused("normalize", (EMBEDDINGS, INPUTS), ON, "leave it out: vectors have length 1", senders="tei"),
+    _refused(
+        "embd_normalize",
+        (EMBEDDINGS,),
+        _among(2),
+        "leave it out: vectors have length 1",
+        senders="llama.cpp",
+        llama_server=HONORED,
+    ),
     _refused("truncate_prompt_tokens", GENERATING, NOTHING, "send a shorter prompt", senders="vllm"),
     _refused("return_token_ids", GENERATING, OFF, "send 'logprobs'", senders="vllm"),
     _refused("return_tokens_as_token_ids", GENERATING, OFF, _NOBODY, senders="vllm"),

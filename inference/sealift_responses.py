@@ -25,8 +25,18 @@ def is_for_responses(given: dict[str, Any]) -> bool:
     value = given["input"]
     if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
         return True
-    found = [fields.BY_NAME[name] for name in given if name in fields.BY_NAME]
-    return any(fields.RESPONSES in field.forms and fields.EMBEDDINGS not in field.forms for field in found)
+    # What changes nothing says nothing: clients of embeddings send "stream": false as well.
+    found = [
+        fields.BY_NAME[name]
+        for name, value in given.items()
+        if name in fields.BY_NAME and not fields.EMPTY.accepts(value)
+    ]
+    return any(
+        fields.RESPONSES in field.forms
+        and fields.EMBEDDINGS not in field.forms
+        and field.place != fields.IGNORED
+        for field in found
+    )
 
 
 def chat_of(given: dict[str, Any], problems: Problems) -> dict[str, Any]:

@@ -1033,6 +1033,17 @@ def test_a_turn_of_a_response_is_one_message() -> None:
     assert "reasoning_content" not in alone[1]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"stream": False}, {"tools": []}, {"prompt_cache_key": "k"}, {"priority": 0}, {"normalize": True}],
+)
+def test_what_changes_nothing_makes_no_response_of_embeddings(fields: dict[str, Any]) -> None:
+    """Clients of embeddings send it too, and a model that embeds would refuse a response."""
+    asked = parse_request({"input": "a", **fields})
+
+    assert suited(asked, "input", "m").texts == ("a",)
+
+
 def test_a_jumpstart_request_has_its_time_and_its_mode() -> None:
     """The fields of its older notebooks."""
     asked = parse_request({"text_inputs": "a", "max_time": 50, "max_length": 100, "eos_token_id": 2})
