@@ -492,7 +492,13 @@ class Service:
 
     async def _pass_on(self, answer: Any, translation: Translation, exchange: Exchange, out: _Out) -> None:
         if answer.status != HTTPStatus.OK:
-            raise translation.refusal(UpstreamReply(answer.status, _parsed(await answer.read())))
+            reply = UpstreamReply(answer.status, _parsed(await answer.read()))
+            if not is_unread(reply):
+                raise translation.refusal(reply)
+            translation.begin(exchange.queued_s)
+            await out.begin()
+            await out.write(translation.events(reply.document))
+            return
         translation.begin(exchange.queued_s)
         await out.begin()
         async for events in _events_of(answer):

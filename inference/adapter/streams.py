@@ -129,8 +129,8 @@ class Stream:
 
     def _told(self, event: Mapping[str, Any]) -> Iterator[bytes]:
         if "error" in event:
-            alone = len(self._choices) == 1 and not any(self._choices[0].message().values())
-            if alone and is_unread(UpstreamReply(HTTPStatus.INTERNAL_SERVER_ERROR, event)):
+            silent = not any(any(choice.message().values()) for choice in self._choices)
+            if silent and is_unread(UpstreamReply(HTTPStatus.INTERNAL_SERVER_ERROR, event)):
                 self.unread = True
                 return
             yield from self.failed(refusal_of(HTTPStatus.INTERNAL_SERVER_ERROR, event, self._request))

@@ -379,9 +379,12 @@ class Translation:
 
     def reread(
         self,
-    ) -> Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], Mapping[str, Any]]:
-        """Give what is to be asked instead, as `steps` does; return the one event of the answer."""
-        return (yield from self._unread(self._plain_prompt(self.request.subjects[0]), self._seed))
+    ) -> Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], list[Mapping[str, Any]]]:
+        """Give what is to be asked instead, as `steps` does; return the events of the answer, one for each choice."""
+        prompt, choices = self._plain_prompt(self.request.subjects[0]), range(self.request.choices)
+        seeds = [(self._seed + number) % (MOST_SEED + 1) for number in choices]
+        documents = yield from at_once([self._unread(prompt, seed) for seed in seeds])
+        return [{**document, "index": number} for number, document in enumerate(documents)]
 
     @property
     def over(self) -> bool:

@@ -445,7 +445,10 @@ def test_what_a_template_refuses_is_told_in_its_own_words(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "bodies"),
     [
-        pytest.param("openai-gpt-oss-120b", ["plain", "tools", "streamed"], id="answers-of-another-form"),
+        pytest.param(
+            "openai-gpt-oss-120b", ["plain", "tools", "streamed", "two"], id="answers-of-another-form"
+        ),
+        pytest.param("deepseek-ai-DeepSeek-V3.2", ["a call", "a call streamed"], id="begins-unreadably"),
         pytest.param("meetkai-functionary-medium-v3.2", ["plain", "a call"], id="with-calls-of-another-form"),
         pytest.param("Apertus-8B-Instruct", ["plain", "thoughts"], id="tells-no-thoughts-apart"),
         pytest.param("GLM-4.7-Flash", ["thoughts", "a call"], id="shows-thoughts-of-before"),
@@ -474,6 +477,8 @@ def test_templates_are_alike(tmp_path: Path, name: str, bodies: list[str]) -> No
         "plain": chat(),
         "tools": chat(tools=[TOOL]),
         "streamed": chat(stream=True),
+        "two": chat(stream=True, n=2),
+        "a call streamed": {"messages": calling('{"city": "Bern"}'), "tools": [TOOL], "stream": True},
         "no thinking": chat(enable_thinking=False),
         "thoughts": {"messages": [USER, {**answered[1], "reasoning_content": "Hm."}, USER]},
         "a call": {"messages": calling('{"city": "Bern"}'), "tools": [TOOL]},
