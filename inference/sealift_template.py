@@ -178,7 +178,8 @@ def callable_tools(
             continue
         if function.get("parameters"):
             try:
-                function["parameters"] = loosened(function["parameters"], annotated=annotated)
+                # Arguments are held by the grammar alone, so that a pattern may be in any language.
+                function["parameters"] = loosened(function["parameters"], annotated=annotated, checked=False)
                 check(function["parameters"])
             except SchemaError as error:
                 raise SchemaError(f"tools[{number}].function.parameters: {error}") from error

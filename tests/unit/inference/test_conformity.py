@@ -15,6 +15,7 @@ from sealift_conformity import held, loosened
 from sealift_request import parse_request
 from sealift_schema import MOST_REPEATS, check
 from sealift_shortcoming import SchemaError, checked_pattern, shortcoming
+from sealift_template import callable_tools
 
 PYDANTIC: dict[str, Any] = json.loads(
     (Path(__file__).parent / "pydantic_schemas.json").read_text(encoding="utf-8")
@@ -353,3 +354,15 @@ def test_a_tuple_of_an_older_draft_needs_no_second_look() -> None:
     """Its grammar holds all of it, so that it can be streamed."""
     assert held(PAIR)
     assert not held({"type": "array", "items": [{"type": "integer"}], "minItems": 2})
+
+
+@pytest.mark.parametrize("pattern", [r"^\p{L}+$", r"^(\w+ ?)+$", "("])
+def test_the_pattern_of_an_argument_is_not_run_and_may_be_anything(pattern: str) -> None:
+    """Tools of other makers have JavaScript's; only an answer's schema is looked at afterwards."""
+    schema = {"type": "object", "properties": {"city": {"type": "string", "pattern": pattern}}}
+    tool = {"type": "function", "function": {"name": "weather", "parameters": schema}}
+
+    (found,) = callable_tools([tool], None)
+    assert found["function"]["parameters"]["properties"] == {"city": {"type": "string"}}
+    with pytest.raises(SchemaError, match="pattern"):
+        loosened(schema)
