@@ -78,7 +78,7 @@ TEXT = Kind("a text", lambda value: isinstance(value, str))
 SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
 OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 LIST = Kind("a list", lambda value: isinstance(value, list))
-EMPTY = Kind("nothing in it", lambda value: value is False or value in ([], {}, ""))  # 0 is a number
+EMPTY = Kind("nothing in it", lambda value: value in ([], {}, "", False))  # and 0, which is False to Python
 OFF = Kind("false", lambda value: value is False)
 ON = Kind("true", lambda value: value is True)
 ZERO = Kind("0", lambda value: _number(value) and value == 0)

@@ -29,7 +29,7 @@ def is_for_responses(given: dict[str, Any]) -> bool:
     found = [
         fields.BY_NAME[name]
         for name, value in given.items()
-        if name in fields.BY_NAME and not fields.EMPTY.accepts(value)
+        if name in fields.BY_NAME and value is not False and value not in ([], {}, "")
     ]
     return any(
         fields.RESPONSES in field.forms
