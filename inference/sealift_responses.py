@@ -67,6 +67,8 @@ def chat_of(given: dict[str, Any], problems: Problems) -> dict[str, Any]:
             else tool
             for tool in given["tools"]
         ]
+    if chat.get("n", 1) != 1:
+        problems.add("n", f"'n' is {shown(chat['n'])}, and a response is one answer; ask with 'messages'")
     if "top_logprobs" in chat:
         chat["logprobs"] = True
     return chat
@@ -120,6 +122,7 @@ def response_of(answer: dict[str, Any]) -> dict[str, Any]:
             "type": "output_text",
             "text": message.get("content") or "",
             "annotations": [],
+            **({"logprobs": choice["logprobs"]["content"]} if choice.get("logprobs") else {}),
         }
         output.append(
             {
@@ -182,7 +185,8 @@ def response_events(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
             calls += 1
         else:
             name = "content" if item["type"] == "message" else "reasoning_content"
-            yield from events.add({name: item["content"][0]["text"]})
+            (part,) = item["content"]
+            yield from events.add({name: part["text"]}, part.get("logprobs"))
     yield from events.end(response)
 
 
@@ -209,12 +213,19 @@ class ResponseEvents:
         for kind in ("response.created", "response.in_progress"):
             yield self._event(kind, response=self._begun)
 
-    def add(self, delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Give the events of what a chat's answer goes on with."""
+    def add(
+        self, delta: Mapping[str, Any], logprobs: list[dict[str, Any]] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Give the events of what a chat's answer goes on with.
+
+        Args:
+            delta: the chat's.
+            logprobs: of the tokens of its content, where they are told.
+        """
         if delta.get("reasoning_content"):
             yield from self._text("reasoning", delta["reasoning_content"])
         if delta.get("content"):
-            yield from self._text("message", delta["content"])
+            yield from self._text("message", delta["content"], logprobs)
         for call in delta.get("tool_calls") or []:
             yield from self._called(call)
 
@@ -233,14 +244,19 @@ class ResponseEvents:
         self._sent += 1
         return {"type": kind, **fields, "sequence_number": self._sent - 1}
 
-    def _text(self, kind: str, text: str) -> Iterator[dict[str, Any]]:
+    def _text(
+        self, kind: str, text: str, logprobs: list[dict[str, Any]] | None = None
+    ) -> Iterator[dict[str, Any]]:
         if self._open is None or self._open["type"] != kind:
             yield from self._end_item()
             yield from self._begin_item(kind)
         item = self._item()
         item["content"][0]["text"] += text
+        if logprobs:
+            item["content"][0].setdefault("logprobs", []).extend(logprobs)
         if kind == "message":
-            yield self._event("response.output_text.delta", **self._inside(), delta=text, logprobs=[])
+            told = {"delta": text, "logprobs": logprobs or []}
+            yield self._event("response.output_text.delta", **self._inside(), **told)
         else:
             yield self._event("response.reasoning_text.delta", **self._inside(), delta=text)
 
@@ -293,7 +309,8 @@ class ResponseEvents:
         item = self._open
         if item["type"] == "message":
             (part,) = item["content"]
-            yield self._event("response.output_text.done", **self._inside(), text=part["text"], logprobs=[])
+            told = {"text": part["text"], "logprobs": part.get("logprobs", [])}
+            yield self._event("response.output_text.done", **self._inside(), **told)
             yield self._event("response.content_part.done", **self._inside(), part=part)
         elif item["type"] == "function_call":
             yield self._event(

@@ -243,12 +243,13 @@ class Stream:
     def _part(
         self, choice: _Growing, delta: Mapping[str, Any], tokens: Sequence[int], event: Mapping[str, Any]
     ) -> Iterator[bytes]:
-        if self._response is not None:
-            for one in self._response.add(delta):
-                yield event_lines(one, named=True).encode()
-            return
         notes = choice.notes[len(choice.notes) - choice.untold :]
         choice.untold = 0
+        if self._response is not None:
+            logprobs = self._logprobs(choice, notes) if delta.get("content") else None
+            for one in self._response.add(delta, logprobs["content"] if logprobs else None):
+                yield event_lines(one, named=True).encode()
+            return
         if not self._chat:
             told: Any = delta["content"]
         elif self._request.legacy_functions and delta.get("tool_calls"):

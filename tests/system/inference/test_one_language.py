@@ -211,6 +211,7 @@ ALIKE = [
         "length of a dialog and its answer": {"inputs": [USER], "parameters": {"max_length": 30}},
         "text_inputs": {"text_inputs": "Good", "max_length": 8, "num_return_sequences": 2},
         "responses": {"input": [USER], "max_output_tokens": 4},
+        "a response's log-probabilities": {"input": [USER], "top_logprobs": 2, "max_output_tokens": 4},
         "responses by one text": {"input": "Good", "instructions": "Be brief."},
         "input alone": {"input": "Good"},
         "input for embeddings": {"input": ["Good", "bad"]},
@@ -321,6 +322,7 @@ STREAMED = [
         "texts, told before": {"prompt": ["Good", "Our"], "echo": True, "max_tokens": 4},
         "inputs": {"inputs": "Good", "parameters": {"max_new_tokens": 4, "details": True}},
         "responses": {"input": [USER], "max_output_tokens": 4},
+        "a response's log-probabilities": {"input": [USER], "max_output_tokens": 4, "top_logprobs": 2},
     }.items()
 ]
 
@@ -499,6 +501,28 @@ def test_templates_are_alike(tmp_path: Path, name: str, bodies: list[str]) -> No
                 assert lasting(other[1]) == lasting(one[1])
     finally:
         both.server.end()
+
+
+def test_a_response_tells_its_log_probabilities(both: Both) -> None:
+    """With its text, as OpenAI's has it, and with each piece of it in a stream."""
+    body = {"input": [USER], "top_logprobs": 2, "max_output_tokens": 4}
+    for ask in (both.one, both.other):
+        _, answer = ask(body)
+        _, events = ask({**body, "stream": True})
+
+        told = answer["output"][0]["content"][0]["logprobs"]
+        assert len(told) == 4
+        assert "".join(one["token"] for one in told) == answer["output"][0]["content"][0]["text"]
+        assert all(len(one["top_logprobs"]) == 2 for one in told)
+        deltas = [one for event in events for one in event_logprobs(event)]
+        assert [one["token"] for one in deltas] == [one["token"] for one in told]
+
+
+def event_logprobs(event: Any) -> list[Any]:
+    """Return the log-probabilities of an event that goes on with a response's text."""
+    if not isinstance(event, dict) or event["type"] != "response.output_text.delta":
+        return []
+    return list(event["logprobs"])
 
 
 def test_no_request_ends_llama_server(both: Both) -> None:

@@ -1044,6 +1044,13 @@ def test_what_changes_nothing_makes_no_response_of_embeddings(fields: dict[str, 
     assert suited(asked, "input", "m").texts == ("a",)
 
 
+def test_a_response_is_one_answer() -> None:
+    """Others would be generated, and not told."""
+    assert parse_request({"input": [USER], "n": 1}).choices == 1
+    with pytest.raises(BadRequest, match="'n' is 2, and a response is one answer"):
+        parse_request({"input": [USER], "n": 2})
+
+
 def test_a_jumpstart_request_has_its_time_and_its_mode() -> None:
     """The fields of its older notebooks."""
     asked = parse_request({"text_inputs": "a", "max_time": 50, "max_length": 100, "eos_token_id": 2})
