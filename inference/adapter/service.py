@@ -23,18 +23,28 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter.collected import TIMEOUT, Collected, collectable, is_progress, streamed
+from adapter.connections import NAME, where
 from adapter.counts import Counts
-from adapter.denials import ClientGone, Denied, loading, no_such_path, other_method, too_large
+from adapter.denials import (
+    ClientGone,
+    Denied,
+    loading,
+    no_http,
+    no_such_path,
+    other_method,
+    too_large,
+    too_slow,
+    unreadable_body,
+)
 from adapter.events import END, Events
 from adapter.process import BROKEN
 from adapter.translation import translate
 from adapter.turns import Refused, Ticket, Turns
 from adapter.upstream import UpstreamCall, UpstreamReply, driven
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from sealift_answers import EVENTS
 from sealift_contract import (
@@ -61,7 +71,14 @@ MAX_HELD = 4 * MAX_BODY
 """Bytes of all requests together that are kept at once."""
 STREAM_S = 480
 """Seconds of a stream: SageMaker cuts it after 8 minutes."""
-EVENTS_HEADERS = {"Content-Type": EVENTS, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+LAST_S = 3.0
+"""Seconds that a caller has at least to take the end of a stream; less than `DRAIN_S - HURRY_S`."""
+EVENTS_HEADERS = {
+    "Content-Type": EVENTS,
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+    "Server": NAME,
+}
 PIECE = 65_536
 SCRAPE_S = 2.0
 """Seconds that llama-server has to tell its figures: it does so between two evaluations. Ours are told in any case."""
@@ -141,7 +158,7 @@ class Service:
 
     # ------------------------------------------------------------------------------ requests
 
-    async def route(self, request: web.Request) -> web.StreamResponse:
+    async def route(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer whatever is asked."""
         path, method = request.path, request.method
         if path == "/ping":
@@ -169,7 +186,7 @@ class Service:
                 self._idle.set()
         return response
 
-    def _only(self, method: str, request: web.Request) -> web.Response | None:
+    def _only(self, method: str, request: web.BaseRequest) -> web.Response | None:
         if request.method in (method, "HEAD"):
             return None
         return _response(other_method(request.method, request.path, method))
@@ -209,7 +226,7 @@ class Service:
             return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, self._life.failure, "load_failed")
         return None if self._life.loaded is not None else loading()
 
-    def _tell(self, request: web.Request, exchange: Exchange) -> None:
+    def _tell(self, request: web.BaseRequest, exchange: Exchange) -> None:
         """Write the request's line, and count it."""
         event = FAILED if exchange.broken else event_of(exchange.status)
         self._counts.requests[event] += 1
@@ -230,10 +247,10 @@ class Service:
             **({"queue_ms": round(exchange.queued_s * 1e3, 3)} | told),
         )
 
-    async def _invoke(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
+    async def _invoke(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
         try:
             self._check()
-            async with self._body(request) as body:
+            async with self._body(request, exchange) as body:
                 return await self._answer(request, body, exchange)
         except Denied as denied:
             return self._denial(exchange, denied)
@@ -245,6 +262,14 @@ class Service:
             return web.Response()  # to nobody
         except Exception as error:  # noqa: BLE001 the boundary: every failure becomes an answer
             return self._denial(exchange, self._unexpected(error))
+
+    def unreadable(self, status: int, why: str) -> web.Response:
+        """Answer what is no request, or what went wrong beside all of them; it has a line like a request's."""
+        denied = no_http(status, why)
+        event = event_of(status)
+        self._counts.requests[event] += 1
+        self._log(event, status=status, bytes_out=len(denied.body), **self._where, code=denied.code)
+        return _response(denied)
 
     def _denial(self, exchange: Exchange, denied: Denied) -> web.Response:
         exchange.status, exchange.bytes_out = denied.status, len(denied.body)
@@ -273,16 +298,43 @@ class Service:
         return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, message, "llama_server_ended")
 
     def _unexpected(self, error: Exception) -> Denied:
-        self._log("error", error=type(error).__name__, where=_where(error))
+        self._log("error", error=type(error).__name__, where=where(error))
         message = f"{type(error).__name__}; the log tells where"
         return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, message, "internal_error")
 
     @contextlib.asynccontextmanager
-    async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
+    async def _body(self, request: web.BaseRequest, exchange: Exchange) -> AsyncIterator[bytes]:
         """Read the body, and count it among those that are kept for the length of the block."""
         length = request.content_length or 0
         if length > MAX_BODY:
             raise too_large(length)
+        self._check_room(length)
+        body = bytearray()
+        try:
+            await self._read(request, exchange, body)
+            yield bytes(body)
+        finally:
+            self._held -= len(body)
+
+    async def _read(self, request: web.BaseRequest, exchange: Exchange, body: bytearray) -> None:
+        """Add what comes to a body, until its end."""
+        try:
+            async with self._until(exchange):
+                await _let_come(request)
+                async for piece in request.content.iter_chunked(PIECE):
+                    body += piece
+                    self._held += len(piece)
+                    if len(body) > MAX_BODY:
+                        raise too_large(len(body))
+                    self._check_room(0)  # others may come beside it, and it may have told no length
+        except TimeoutError:
+            self._check()
+            raise too_slow(len(body), self._options.timeout_s) from None
+        except web.RequestPayloadError:
+            raise unreadable_body() from None
+
+    def _check_room(self, length: int) -> None:
+        """Raise Denied where so many more bytes are too many."""
         if self._held + length > MAX_HELD:
             message = f"the requests that are inside have {self._held} bytes; with this one too many; try again later"
             raise Denied(
@@ -290,19 +342,10 @@ class Service:
                 message,
                 "queue_full",
                 Retry_After=str(self._turns.retry_after_s()),
+                Connection="close",
             )
-        body = bytearray()
-        try:
-            async for piece in request.content.iter_chunked(PIECE):
-                body += piece
-                self._held += len(piece)
-                if len(body) > MAX_BODY:
-                    raise too_large(len(body))
-            yield bytes(body)
-        finally:
-            self._held -= len(body)
 
-    async def _answer(self, request: web.Request, body: bytes, exchange: Exchange) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, body: bytes, exchange: Exchange) -> web.StreamResponse:
         loaded = self._life.loaded
         if loaded is None:
             raise loading()
@@ -449,18 +492,16 @@ class Service:
     # ------------------------------------------------------------------------------ streams
 
     async def _streamed(
-        self, request: web.Request, translation: Translation, exchange: Exchange, server: LlamaServer
+        self, request: web.BaseRequest, translation: Translation, exchange: Exchange, server: LlamaServer
     ) -> web.StreamResponse:
         out = _Out(request, exchange)
+        deadline = exchange.arrived + answering_s(self._stream_s)
+        last: list[bytes] = []
         try:
-            async with (
-                self._until(exchange, exchange.arrived + answering_s(self._stream_s)),
-                server.stream(translation.first) as answer,
-            ):
+            async with self._until(exchange, deadline), server.stream(translation.first) as answer:
                 await self._pass_on(answer, translation, exchange, out)
         except TimeoutError:
-            await out.begin()
-            await out.write(translation.failed(self._cut()))
+            last = list(translation.failed(self._cut()))
             exchange.told["code"] = "stopping" if self._stop_by < float("inf") else "stream_timeout"
         except ClientGone:
             raise
@@ -470,10 +511,11 @@ class Service:
                 raise
             denied = self._broken(error) if isinstance(error, BROKEN) else self._unexpected(error)
             exchange.told["code"], exchange.broken = denied.code, True
-            await out.write(translation.failed(BadRequest(denied.status, str(denied), code=denied.code)))
+            last = list(translation.failed(BadRequest(denied.status, str(denied), code=denied.code)))
         with contextlib.suppress(Exception):  # an answer that broke off has no figures
             exchange.told = translation.figures | exchange.told
-        return await out.end()
+        left = min(deadline, self._stop_by) - self._clock()
+        return await out.end(last, max(LAST_S, left))
 
     async def _pass_on(self, answer: Any, translation: Translation, exchange: Exchange, out: _Out) -> None:
         if answer.status != HTTPStatus.OK:
@@ -513,7 +555,7 @@ def _response(denied: Denied) -> web.Response:
 class _Out:
     """A stream to the caller."""
 
-    def __init__(self, request: web.Request, exchange: Exchange) -> None:
+    def __init__(self, request: web.BaseRequest, exchange: Exchange) -> None:
         self._request, self._exchange = request, exchange
         self._response = web.StreamResponse(headers=EVENTS_HEADERS)
 
@@ -541,14 +583,28 @@ class _Out:
             raise ClientGone from error
         self._exchange.bytes_out += len(text)
 
-    async def end(self) -> web.StreamResponse:
-        """Send the end."""
+    async def end(self, pieces: Sequence[bytes], within_s: float) -> web.StreamResponse:
+        """Send what is left to be said, and the end; who does not take it in time is hung up on."""
         try:
-            await self._response.write_eof()
+            async with asyncio.timeout(within_s):
+                await self.begin()
+                await self.write(pieces)
+                await self._response.write_eof()
+        except TimeoutError as error:
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise ClientGone from error
         except ConnectionError as error:
             raise ClientGone from error
         self._exchange.status = HTTPStatus.OK
         return self._response
+
+
+async def _let_come(request: web.BaseRequest) -> None:
+    """Tell a caller who waits for it that the body may come."""
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the reply has not begun by that
 
 
 async def _events_of(answer: Any) -> AsyncIterator[list[Any]]:
@@ -570,13 +626,3 @@ def _parsed(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:
         return body.decode("utf-8", errors="replace")
-
-
-def _where(error: BaseException) -> list[str]:
-    """Return where an error was raised, without its message: that may hold a text of somebody's."""
-    found, trace = [], error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        found.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return found[-6:]
