@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from sealift_contract import IDLE_S
+from sealift_log import raised_at
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -94,15 +94,5 @@ class Quiet(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         error = record.exc_info[1] if record.exc_info else None
-        told = {"error": type(error).__name__, "where": where(error)} if error is not None else {}
+        told = {"error": type(error).__name__, "where": raised_at(error)} if error is not None else {}
         self._log("error", logger=record.name, at=f"{record.filename}:{record.lineno}", **told)
-
-
-def where(error: BaseException) -> list[str]:
-    """Return where an error was raised, without its message: that may hold a text of somebody's."""
-    found, trace = [], error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        found.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return found[-6:]

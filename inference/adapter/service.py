@@ -26,7 +26,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from adapter.collected import TIMEOUT, Collected, collectable, is_progress, streamed
-from adapter.connections import NAME, where
+from adapter.connections import NAME
 from adapter.counts import Counts
 from adapter.denials import (
     ClientGone,
@@ -54,7 +54,7 @@ from sealift_contract import (
     MAX_BODY,
     Options,
 )
-from sealift_log import CLIENT_CLOSED_REQUEST, FAILED, event_of, trace_of
+from sealift_log import CLIENT_CLOSED_REQUEST, FAILED, event_of, raised_at, trace_of
 from sealift_request import BadRequest
 from sealift_settings import answering_s
 
@@ -298,7 +298,7 @@ class Service:
         return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, message, "llama_server_ended")
 
     def _unexpected(self, error: Exception) -> Denied:
-        self._log("error", error=type(error).__name__, where=where(error))
+        self._log("error", error=type(error).__name__, where=raised_at(error))
         message = f"{type(error).__name__}; the log tells where"
         return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, message, "internal_error")
 
