@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 THREADS = 4
 """Of a serverless endpoint unless a request says otherwise; on instances, all that there are."""
 LEAST_BATCH = 32
-"""What llama-server evaluates at a time at least, and a token for each slot: with less it aborts, at its start, or under an
-answer for which a draft model guesses ahead. The adapter's own `command.LEAST_BATCH` is the same."""
+"""What llama-server evaluates at a time at least, and a token for each slot: with less it aborts, at its start or under
+an answer for which a draft model guesses ahead. The adapter's own `command.LEAST_BATCH` is the same."""
 
 
 def needs(
