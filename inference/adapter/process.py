@@ -40,9 +40,13 @@ LOOK_S = 0.05
 KEPT = 12
 """Lines of its log that are kept."""
 _CRASH = re.compile(
-    r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|bad_alloc|failed to allocate|out of memory|Illegal instr"
+    r"(?:\S+:\d+: )?GGML_(?:ASSERT|ABORT)\b.*"
+    r"|\S+\.(?:c|h|m|cpp|hpp|cu|cuh):\d+: .*"
+    r"|terminate called.*|libc\+\+abi: terminating[^:]*?(?: of type [\w:]*\w)?(?=: |$)"
+    r"|(?:\w+: )?failed to allocate.*|CUDA error.*|std::bad_alloc.*"
 )
-"""What lines may be told of after the start: those of a crash."""
+"""What lines may be told of after the start, and how much of them: those of a crash, by how they begin. Elsewhere such
+words may be a caller's, which a warning quotes; and an exception's message may be one."""
 _PREFIX = re.compile(r"^[\d.]+ ([A-Z]) +")
 """Before each line: the time, and the level."""
 BROKEN = (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError)
@@ -68,7 +72,10 @@ class LastWords:
         text = line.strip()
         found = _PREFIX.match(text)
         said = text[found.end() :] if found else text
-        if not said or (self._started and not _CRASH.search(said)):
+        if self._started:
+            crash = _CRASH.match(said)
+            said = crash[0] if crash else ""
+        if not said:
             return
         self._lines.append(said)
         if found and found[1] == "E":

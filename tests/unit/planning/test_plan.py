@@ -1229,7 +1229,9 @@ def test_a_batch_has_room_for_a_token_of_each_slot(facts_with: FactsMaker) -> No
 
     assert told(theirs)["SM_LLAMA_CPP_BATCH_SIZE"] == "40"
     assert told(ours)["SEALIFT_N_BATCH"] == "32"
-    assert told(plan.plan(facts_with(container="pytorch", inference={"n_batch": 1})))["SEALIFT_N_BATCH"] == "1"
+    assert (
+        told(plan.plan(facts_with(container="pytorch", inference={"n_batch": 1})))["SEALIFT_N_BATCH"] == "1"
+    )
 
 
 def test_what_cannot_stream_has_the_time_of_any_other_answer(facts_with: FactsMaker) -> None:

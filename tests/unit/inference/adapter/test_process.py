@@ -35,6 +35,24 @@ def test_nothing_is_told_of_requests() -> None:
     assert words(*lines[:2], begun=1) == "nothing"
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("0.1 W srv  unable to match sampler by name 'GGML_ASSERT out of memory: a secret'", "nothing"),
+        ("0.1 E srv  got exception: std::bad_alloc, terminate called, CUDA error: a secret", "nothing"),
+        ("libc++abi: terminating due to uncaught exception of type std::runtime_error: a secret",
+         "libc++abi: terminating due to uncaught exception of type std::runtime_error"),
+        ("llama.cpp/common/common.cpp:2158: get_sub_batch: failed to add token 0",) * 2,
+        ("0.1 E ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 7",
+         "ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 7"),
+        ("CUDA error: out of memory",) * 2,
+    ],
+)  # fmt: skip
+def test_words_of_a_crash_are_told_only_where_llama_cpp_says_them(line: str, told: str) -> None:
+    """Not where it quotes a request that has them, nor what an exception quotes."""
+    assert words(line, begun=0) == told
+
+
 def test_only_the_last_are_kept() -> None:
     """However much it writes."""
     assert words(*(f"0.1 E line {n}" for n in range(99))).split("; ") == [
