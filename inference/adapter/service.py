@@ -43,7 +43,7 @@ from adapter.events import END, Events
 from adapter.process import BROKEN
 from adapter.translation import translate
 from adapter.turns import Refused, Ticket, Turns
-from adapter.upstream import UpstreamCall, UpstreamReply, driven
+from adapter.upstream import Told, UpstreamCall, UpstreamReply, driven
 from aiohttp import HttpVersion11, web
 
 from sealift_answers import EVENTS
@@ -80,6 +80,8 @@ EVENTS_HEADERS = {
     "Server": NAME,
 }
 PIECE = 65_536
+AT_ONCE = 65_536
+"""Bytes of a body that are read at once; a larger one is read beside the event loop, which has /ping to answer."""
 SCRAPE_S = 2.0
 """Seconds that llama-server has to tell its figures: it does so between two evaluations. Ours are told in any case."""
 
@@ -349,7 +351,9 @@ class Service:
         loaded = self._life.loaded
         if loaded is None:
             raise loading()
-        translation = translate(
+        translation = await _beside(
+            len(body) > AT_ONCE,
+            translate,
             body,
             request.headers.get("Content-Type"),
             loaded.facts,
@@ -600,6 +604,13 @@ class _Out:
             raise ClientGone from error
         self._exchange.status = HTTPStatus.OK
         return self._response
+
+
+async def _beside(thread: bool, act: Callable[..., Told], *arguments: Any, **named: Any) -> Told:
+    """Do something, in a thread where it would keep everybody else waiting."""
+    if thread:
+        return await asyncio.to_thread(act, *arguments, **named)
+    return act(*arguments, **named)
 
 
 async def _let_come(request: web.BaseRequest) -> None:

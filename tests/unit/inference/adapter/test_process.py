@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
-from adapter.process import KEPT, LastWords, ended_how
+from adapter.process import KEPT, LastWords, ended_how, large
 
 
 def words(*lines: str, begun: int | None = None) -> str:
@@ -51,6 +52,22 @@ def test_nothing_is_told_of_requests() -> None:
 def test_words_of_a_crash_are_told_only_where_llama_cpp_says_them(line: str, told: str) -> None:
     """Not where it quotes a request that has them, nor what an exception quotes."""
     assert words(line, begun=0) == told
+
+
+@pytest.mark.parametrize(
+    ("body", "is_large"),
+    [
+        (None, False),
+        ({"messages": [{"role": "user", "content": "hi"}] * 9, "n": 1}, False),
+        ({"prompt": "x" * 70_000}, True),
+        ({"prompt": [1] * 30_000}, True),
+        ({"messages": [{"role": "user", "content": "hi"}] * 9_000}, True),
+        ({"x" * 70_000: 1}, True),
+    ],
+)
+def test_what_is_large_is_seen_without_writing_it(body: Any, is_large: bool) -> None:
+    """It is written beside the event loop, which has others to answer."""
+    assert large(body) is is_large
 
 
 def test_only_the_last_are_kept() -> None:
