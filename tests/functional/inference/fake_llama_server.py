@@ -85,7 +85,7 @@ async def stream(
         await writer.drain()
         return
     while word == "flood":
-        writer.write(event(part("token " * 10_000, chat=chat)))
+        writer.write(event(part("token " * 100_000, chat=chat)))
         await writer.drain()
     if word == "break":
         writer.write(event({"error": {"code": 500, "message": "Invalid diff"}}))
