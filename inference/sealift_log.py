@@ -29,6 +29,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -112,6 +113,16 @@ def trace_of(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
         if trace.strip("0"):
             return {"trace_id": trace}
     return {}
+
+
+def raised_at(error: BaseException) -> list[str]:
+    """Return where an error was raised, the innermost last, without its message: that may hold a text of somebody's."""
+    found, trace = [], error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        found.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return found[-6:]
 
 
 def line(event: str, *, now: datetime | None = None, **details: Any) -> str:

@@ -42,6 +42,14 @@ _SENDS_IMAGES = (
 )
 
 
+MOST_PROBLEMS = 20
+"""Of one request; with more, no more are looked for: a body may have a million fields that nobody knows."""
+
+
+class Enough(Exception):
+    """So much is wrong with a request that it is refused for that."""
+
+
 @dataclass
 class Problems:
     """What is wrong with a request so far."""
@@ -49,13 +57,20 @@ class Problems:
     found: list[tuple[str | None, str, str]] = field(default_factory=list)
 
     def add(self, param: str | None, message: str, code: str = "invalid_value") -> None:
-        """Note one: the field, what to say, and its code."""
+        """Note one: the field, what to say, and its code.
+
+        Raises:
+            Enough: it is the last one that is told.
+        """
         self.found.append((param, code, message))
+        if len(self.found) >= MOST_PROBLEMS:
+            raise Enough
 
     def all(self) -> tuple[str | None, str, str]:
         """Return them as one: the field and the code of the first, and what to say of all."""
         param, code, _ = self.found[0]
-        return param, code, listed([text for _, _, text in self.found])
+        said = listed([text for _, _, text in self.found])
+        return param, code, f"{said}; more was not looked for" if len(self.found) >= MOST_PROBLEMS else said
 
 
 def encodable(text: str) -> bool:

@@ -6,6 +6,7 @@ to guess: a request is told everything that is wrong with it, once.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import re
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Union
 import sealift_fields as fields
 import sealift_grammar
 from sealift_conformity import loosened
-from sealift_messages import Problems, dialog, encodable, text_of, tool_choice_of, tools_of
+from sealift_messages import Enough, Problems, dialog, encodable, text_of, tool_choice_of, tools_of
 from sealift_responses import chat_of, is_for_responses
 from sealift_schema import check
 from sealift_settings import shown, unknown
@@ -274,11 +275,19 @@ def parse_request(document: Any, *, sees: bool = False, adapted: bool = False) -
         adapted: whether llama-server answers it, behind the adapter, and not the four functions.
 
     Raises:
-        BadRequest: with every problem of it.
+        BadRequest: with every problem of it, up to `sealift_messages.MOST_PROBLEMS`.
     """
     if not isinstance(document, dict):
         raise BadRequest(400, f"the body is {shown(document)}; wanted a JSON object", code="invalid_json")
     problems = Problems()
+    with contextlib.suppress(Enough):
+        return _request_of(document, problems, sees=sees, adapted=adapted)
+    param, code, message = problems.all()
+    raise BadRequest(400, message, param=param, code=code)
+
+
+def _request_of(document: dict[str, Any], problems: Problems, *, sees: bool, adapted: bool) -> Request:
+    """Return the request that a document makes; raise Enough for one with problems."""
     given = _present(document)
     if _JUMPSTART in given and "inputs" not in given:
         given["inputs"] = given.pop(_JUMPSTART)
@@ -301,8 +310,7 @@ def parse_request(document: Any, *, sees: bool = False, adapted: bool = False) -
         values |= _subject(name, given[name], problems, sees=sees)
     _check_together(values, form, problems, adapted=adapted)
     if problems.found:
-        param, code, message = problems.all()
-        raise BadRequest(400, message, param=param, code=code)
+        raise Enough
     source = _EMBEDS if responds else sources[0]
     return Request(source=source, jumpstart=_JUMPSTART in document, caller=_caller(document), **values)
 

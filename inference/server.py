@@ -54,7 +54,7 @@ from sealift_contract import (
     StartError,
     error_body,
 )
-from sealift_log import CLIENT_CLOSED_REQUEST, event_of, place, trace_of
+from sealift_log import CLIENT_CLOSED_REQUEST, event_of, place, raised_at, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -284,7 +284,7 @@ class Service:
         status, message = getattr(error, "status_code", None), getattr(error, "message", None)
         if isinstance(status, int) and isinstance(message, str) and 400 <= status <= 599:
             return Reply(status, message.encode())
-        self.log("error", error=type(error).__name__, traceback=traceback.format_exc())
+        self.log("error", error=type(error).__name__, where=raised_at(error))
         return error_reply(
             HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}", "internal_error"
         )

@@ -25,7 +25,7 @@ from pipeline.errors import InvalidInput, Problem
 from pipeline.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from local_cloud.hosting.platform.event_stream import Framed
+    from local_cloud.hosting.platform.event_stream import Coming
     from local_cloud.s3.contents import ObjectContent
 
 MESSAGES = {
@@ -177,7 +177,7 @@ class Response:
     body: bytes
     stream: ObjectContent | None = None
     """What the body is when it is too much for the memory."""
-    coming: Framed | None = None
+    coming: Coming | None = None
     """What the body is when it goes out as it comes."""
 
 

@@ -29,7 +29,7 @@ from local_cloud import (
 from local_cloud.ecr import downloads
 from local_cloud.ecr.service import Ecr
 from local_cloud.faults import IN_STREAM, REQUEST_ID, Accident, Faults, Response, break_off, render
-from local_cloud.hosting.platform.event_stream import Framed
+from local_cloud.hosting.platform.event_stream import Coming
 from local_cloud.iam import simulations
 from local_cloud.iam.policies import PolicyVerdict
 from local_cloud.s3 import (
@@ -344,7 +344,7 @@ def _collect(app: Wsgi, environ: dict[str, Any]) -> Response:
         return lambda _piece: None
 
     pieces = app(environ, start_response)
-    if isinstance(pieces, Framed):
+    if isinstance(pieces, Coming):
         return Response(seen["status"], seen["headers"], b"", coming=pieces)
     try:
         body = b"".join(pieces)

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 CHECKPOINTS = "LLAMA_ARG_CTX_CHECKPOINTS"
 """How many states a slot keeps of a model that forgets in part. llama-server's own default is 32, each of the size of
 a whole state, and no fit counts them."""
+NO_BACKTRACE = "GGML_NO_BACKTRACE"
+"""Keeps an abort from starting a debugger, where there is one: it takes seconds, and its lines come last."""
+LEAST_BATCH = 32
+"""Tokens that are evaluated at a time at least, besides one for each slot: with less llama-server aborts, at its start
+(GGML_ASSERT of the outputs), or under an answer for which a draft model guesses up to 16 tokens ahead."""
 NOT_HANDED_ON = frozenset(
     {
         "LLAMA_API_KEY",
@@ -100,7 +105,7 @@ class Command:
     @property
     def batch(self) -> int:
         """Return the tokens that are evaluated at a time: of a text to embed, all of them where that has to be."""
-        asked = self.settings.n_batch
+        asked = max(self.settings.n_batch, self.settings.n_parallel, LEAST_BATCH)
         if self.header.embeds or self.header.ranks:
             return self.context if self.header.whole else min(asked, self.context)
         return asked
@@ -112,7 +117,7 @@ _POOLINGS = (1, 2, 3)
 def environment(given: Mapping[str, str]) -> dict[str, str]:
     """Return llama-server's environment, by the container's."""
     kept = {name: value for name, value in given.items() if name not in NOT_HANDED_ON}
-    return {CHECKPOINTS: "1", **kept}
+    return {CHECKPOINTS: "1", NO_BACKTRACE: "1", **kept}
 
 
 def find_program(environ: Mapping[str, str], own: Path) -> Path | None:

@@ -41,6 +41,25 @@ def too_large(length: int) -> Denied:
     return Denied(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "body_too_large", Connection="close")
 
 
+def too_slow(length: int, seconds: float) -> Denied:
+    """Return what is said of a body that has not come in the time of its call."""
+    message = f"only {length} bytes of the body came within the {seconds:g} s of a call"
+    return Denied(HTTPStatus.REQUEST_TIMEOUT, message, "body_timeout", Connection="close")
+
+
+def unreadable_body() -> Denied:
+    """Return what is said of a body whose chunks, or whose compression, are broken."""
+    message = "the body cannot be read: its chunks or its Content-Encoding are broken"
+    return Denied(HTTPStatus.BAD_REQUEST, message, "invalid_body", Connection="close")
+
+
+def no_http(status: int, why: str) -> Denied:
+    """Return what is said of bytes that are no request, or where the server itself has failed."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Denied(status, "the server failed; the log tells where", "internal_error")
+    return Denied(status, f"the request cannot be read: {why}", "invalid_request")
+
+
 def no_such_path(path: str) -> Denied:
     """Return what is said of a path that nothing is at."""
     return Denied(HTTPStatus.NOT_FOUND, f"no such path: {path[:200]!r}", "not_found")

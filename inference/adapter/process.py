@@ -35,14 +35,19 @@ SOCKET = "llama-server.sock"
 """Relative to the folder that it is started in: the path of a socket may have 107 bytes."""
 DESCRIPTORS = Path("/proc/self/fd")
 """Where an open folder has a short path."""
+JSON = {"Content-Type": "application/json"}
 LOOK_S = 0.05
 """Seconds between two looks whether it is there yet."""
 KEPT = 12
 """Lines of its log that are kept."""
 _CRASH = re.compile(
-    r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|bad_alloc|failed to allocate|out of memory|Illegal instr"
+    r"(?:\S+:\d+: )?GGML_(?:ASSERT|ABORT)\b.*"
+    r"|\S+\.(?:c|h|m|cpp|hpp|cu|cuh):\d+: .*"
+    r"|terminate called.*|libc\+\+abi: terminating[^:]*?(?: of type [\w:]*\w)?(?=: |$)"
+    r"|(?:\w+: )?failed to allocate.*|CUDA error.*|std::bad_alloc.*"
 )
-"""What lines may be told of after the start: those of a crash."""
+"""What lines may be told of after the start, and how much of them: those of a crash, by how they begin. Elsewhere such
+words may be a caller's, which a warning quotes; and an exception's message may be one."""
 _PREFIX = re.compile(r"^[\d.]+ ([A-Z]) +")
 """Before each line: the time, and the level."""
 BROKEN = (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError)
@@ -68,7 +73,10 @@ class LastWords:
         text = line.strip()
         found = _PREFIX.match(text)
         said = text[found.end() :] if found else text
-        if not said or (self._started and not _CRASH.search(said)):
+        if self._started:
+            crash = _CRASH.match(said)
+            said = crash[0] if crash else ""
+        if not said:
             return
         self._lines.append(said)
         if found and found[1] == "E":
@@ -89,6 +97,32 @@ def ended_how(code: int) -> str:
         name = f"signal {-code}"
     why = ", mostly for want of memory" if code == -signal.SIGKILL else ""
     return f"was ended by {name}{why}"
+
+
+async def _encoded(body: Any) -> bytes | None:
+    """Return a call's body as JSON, None for none; a large one is written beside the event loop."""
+    if body is None:
+        return None
+    return await asyncio.to_thread(_json, body) if large(body) else _json(body)
+
+
+def _json(body: Any) -> bytes:
+    return json.dumps(body).encode()
+
+
+def large(value: Any, most: int = 65_536) -> bool:
+    """Tell whether JSON is longer than about so many bytes; what is longer is not counted to its end."""
+    length, left = 0, [value]
+    while left and length <= most:
+        one = left.pop()
+        length += len(one) if isinstance(one, str) else 4
+        if isinstance(one, dict):
+            left.extend(one)
+            left.extend(one.values())
+        elif isinstance(one, list | tuple):
+            length += len(one)
+            left.extend(one[: most + 1])
+    return length > most
 
 
 class LlamaServer:
@@ -170,7 +204,7 @@ class LlamaServer:
         Raises:
             aiohttp.ClientError, ConnectionError: it ended.
         """
-        async with self._request(call) as answer:
+        async with self._request(call, await _encoded(call.body)) as answer:
             body = await answer.read()
         try:
             return UpstreamReply(answer.status, json.loads(body))
@@ -180,16 +214,16 @@ class LlamaServer:
     @contextlib.asynccontextmanager
     async def stream(self, call: UpstreamCall) -> AsyncIterator[aiohttp.ClientResponse]:
         """Give the reply to a call as it comes; what is left of it when the block ends is not generated."""
-        async with self._request(call) as answer:
+        async with self._request(call, await _encoded(call.body)) as answer:
             try:
                 yield answer
             finally:
                 # At once: the rest of the reply is of no use, and the end of the connection ends the work.
                 answer.close()
 
-    def _request(self, call: UpstreamCall) -> Any:
+    def _request(self, call: UpstreamCall, body: bytes | None) -> Any:
         url = f"http://llama-server{call.path}"
-        return self._session.request(call.method, url, json=call.body)
+        return self._session.request(call.method, url, data=body, headers=JSON if body is not None else None)
 
     async def text(self, path: str) -> str:
         """Return what is behind a path, as a text."""

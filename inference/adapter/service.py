@@ -23,19 +23,29 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter.collected import TIMEOUT, Collected, collectable, is_progress, streamed
+from adapter.connections import NAME
 from adapter.counts import Counts
-from adapter.denials import ClientGone, Denied, loading, no_such_path, other_method, too_large
+from adapter.denials import (
+    ClientGone,
+    Denied,
+    loading,
+    no_http,
+    no_such_path,
+    other_method,
+    too_large,
+    too_slow,
+    unreadable_body,
+)
 from adapter.events import END, Events
 from adapter.process import BROKEN
 from adapter.replies import is_unread
 from adapter.translation import translate
 from adapter.turns import Refused, Ticket, Turns
-from adapter.upstream import UpstreamCall, UpstreamReply, driven
-from aiohttp import web
+from adapter.upstream import Told, UpstreamCall, UpstreamReply, driven
+from aiohttp import HttpVersion11, web
 
 from sealift_answers import EVENTS
 from sealift_contract import (
@@ -45,7 +55,7 @@ from sealift_contract import (
     MAX_BODY,
     Options,
 )
-from sealift_log import CLIENT_CLOSED_REQUEST, FAILED, event_of, trace_of
+from sealift_log import CLIENT_CLOSED_REQUEST, FAILED, event_of, raised_at, trace_of
 from sealift_request import BadRequest
 from sealift_settings import answering_s
 
@@ -62,8 +72,17 @@ MAX_HELD = 4 * MAX_BODY
 """Bytes of all requests together that are kept at once."""
 STREAM_S = 480
 """Seconds of a stream: SageMaker cuts it after 8 minutes."""
-EVENTS_HEADERS = {"Content-Type": EVENTS, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+LAST_S = 3.0
+"""Seconds that a caller has at least to take the end of a stream; less than `DRAIN_S - HURRY_S`."""
+EVENTS_HEADERS = {
+    "Content-Type": EVENTS,
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+    "Server": NAME,
+}
 PIECE = 65_536
+AT_ONCE = 65_536
+"""Bytes of a body that are read at once; a larger one is read beside the event loop, which has /ping to answer."""
 SCRAPE_S = 2.0
 """Seconds that llama-server has to tell its figures: it does so between two evaluations. Ours are told in any case."""
 
@@ -142,7 +161,7 @@ class Service:
 
     # ------------------------------------------------------------------------------ requests
 
-    async def route(self, request: web.Request) -> web.StreamResponse:
+    async def route(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer whatever is asked."""
         path, method = request.path, request.method
         if path == "/ping":
@@ -170,7 +189,7 @@ class Service:
                 self._idle.set()
         return response
 
-    def _only(self, method: str, request: web.Request) -> web.Response | None:
+    def _only(self, method: str, request: web.BaseRequest) -> web.Response | None:
         if request.method in (method, "HEAD"):
             return None
         return _response(other_method(request.method, request.path, method))
@@ -210,7 +229,7 @@ class Service:
             return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, self._life.failure, "load_failed")
         return None if self._life.loaded is not None else loading()
 
-    def _tell(self, request: web.Request, exchange: Exchange) -> None:
+    def _tell(self, request: web.BaseRequest, exchange: Exchange) -> None:
         """Write the request's line, and count it."""
         event = FAILED if exchange.broken else event_of(exchange.status)
         self._counts.requests[event] += 1
@@ -231,10 +250,10 @@ class Service:
             **({"queue_ms": round(exchange.queued_s * 1e3, 3)} | told),
         )
 
-    async def _invoke(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
+    async def _invoke(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
         try:
             self._check()
-            async with self._body(request) as body:
+            async with self._body(request, exchange) as body:
                 return await self._answer(request, body, exchange)
         except Denied as denied:
             return self._denial(exchange, denied)
@@ -246,6 +265,14 @@ class Service:
             return web.Response()  # to nobody
         except Exception as error:  # noqa: BLE001 the boundary: every failure becomes an answer
             return self._denial(exchange, self._unexpected(error))
+
+    def unreadable(self, status: int, why: str) -> web.Response:
+        """Answer what is no request, or what went wrong beside all of them; it has a line like a request's."""
+        denied = no_http(status, why)
+        event = event_of(status)
+        self._counts.requests[event] += 1
+        self._log(event, status=status, bytes_out=len(denied.body), **self._where, code=denied.code)
+        return _response(denied)
 
     def _denial(self, exchange: Exchange, denied: Denied) -> web.Response:
         exchange.status, exchange.bytes_out = denied.status, len(denied.body)
@@ -274,16 +301,43 @@ class Service:
         return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, message, "llama_server_ended")
 
     def _unexpected(self, error: Exception) -> Denied:
-        self._log("error", error=type(error).__name__, where=_where(error))
+        self._log("error", error=type(error).__name__, where=raised_at(error))
         message = f"{type(error).__name__}; the log tells where"
         return Denied(HTTPStatus.INTERNAL_SERVER_ERROR, message, "internal_error")
 
     @contextlib.asynccontextmanager
-    async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
+    async def _body(self, request: web.BaseRequest, exchange: Exchange) -> AsyncIterator[bytes]:
         """Read the body, and count it among those that are kept for the length of the block."""
         length = request.content_length or 0
         if length > MAX_BODY:
             raise too_large(length)
+        self._check_room(length)
+        body = bytearray()
+        try:
+            await self._read(request, exchange, body)
+            yield bytes(body)
+        finally:
+            self._held -= len(body)
+
+    async def _read(self, request: web.BaseRequest, exchange: Exchange, body: bytearray) -> None:
+        """Add what comes to a body, until its end."""
+        try:
+            async with self._until(exchange):
+                await _let_come(request)
+                async for piece in request.content.iter_chunked(PIECE):
+                    body += piece
+                    self._held += len(piece)
+                    if len(body) > MAX_BODY:
+                        raise too_large(len(body))
+                    self._check_room(0)  # others may come beside it, and it may have told no length
+        except TimeoutError:
+            self._check()
+            raise too_slow(len(body), self._options.timeout_s) from None
+        except web.RequestPayloadError:
+            raise unreadable_body() from None
+
+    def _check_room(self, length: int) -> None:
+        """Raise Denied where so many more bytes are too many."""
         if self._held + length > MAX_HELD:
             message = f"the requests that are inside have {self._held} bytes; with this one too many; try again later"
             raise Denied(
@@ -291,23 +345,16 @@ class Service:
                 message,
                 "queue_full",
                 Retry_After=str(self._turns.retry_after_s()),
+                Connection="close",
             )
-        body = bytearray()
-        try:
-            async for piece in request.content.iter_chunked(PIECE):
-                body += piece
-                self._held += len(piece)
-                if len(body) > MAX_BODY:
-                    raise too_large(len(body))
-            yield bytes(body)
-        finally:
-            self._held -= len(body)
 
-    async def _answer(self, request: web.Request, body: bytes, exchange: Exchange) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, body: bytes, exchange: Exchange) -> web.StreamResponse:
         loaded = self._life.loaded
         if loaded is None:
             raise loading()
-        translation = translate(
+        translation = await _beside(
+            len(body) > AT_ONCE,
+            translate,
             body,
             request.headers.get("Content-Type"),
             loaded.facts,
@@ -354,7 +401,9 @@ class Service:
         patience = self._options.patience
         future = self._grants[ticket] = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait_for(future, max(0.0, exchange.arrived + patience - self._clock()))
+            # Not wait_for: Python 3.11's lets a turn that has just come win over the end of who waited for it.
+            async with asyncio.timeout(max(0.0, exchange.arrived + patience - self._clock())):
+                await future
         except TimeoutError:
             raise Denied(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -453,16 +502,15 @@ class Service:
     # ------------------------------------------------------------------------------ streams
 
     async def _streamed(
-        self, request: web.Request, translation: Translation, exchange: Exchange, server: LlamaServer
+        self, request: web.BaseRequest, translation: Translation, exchange: Exchange, server: LlamaServer
     ) -> web.StreamResponse:
         out = _Out(request, exchange)
         wanted, most = translation.request.max_time, answering_s(self._stream_s)
         sooner = wanted is not None and wanted < most
+        deadline = exchange.arrived + (wanted if wanted is not None and sooner else most)
+        last: list[bytes] = []
         try:
-            async with (
-                self._until(exchange, exchange.arrived + (wanted if wanted is not None and sooner else most)),
-                server.stream(translation.first) as answer,
-            ):
+            async with self._until(exchange, deadline), server.stream(translation.first) as answer:
                 await self._pass_on(answer, translation, exchange, out)
                 if translation.unread:
                     send = functools.partial(self._all, exchange=exchange, server=server)
@@ -470,12 +518,11 @@ class Service:
                 if not translation.over:
                     await out.write(translation.ended())
         except TimeoutError:
-            await out.begin()
             stopping = self._stop_by < float("inf")
             if sooner and not stopping:  # as the request has it
-                await out.write(translation.ended("timeout"))
+                last = list(translation.ended("timeout"))
             else:
-                await out.write(translation.failed(self._cut()))
+                last = list(translation.failed(self._cut()))
                 exchange.told["code"] = "stopping" if stopping else "stream_timeout"
         except ClientGone:
             raise
@@ -485,10 +532,11 @@ class Service:
                 raise
             denied = self._broken(error) if isinstance(error, BROKEN) else self._unexpected(error)
             exchange.told["code"], exchange.broken = denied.code, True
-            await out.write(translation.failed(BadRequest(denied.status, str(denied), code=denied.code)))
+            last = list(translation.failed(BadRequest(denied.status, str(denied), code=denied.code)))
         with contextlib.suppress(Exception):  # an answer that broke off has no figures
             exchange.told = translation.figures | exchange.told
-        return await out.end()
+        left = min(deadline, self._stop_by) - self._clock()
+        return await out.end(last, max(LAST_S, left))
 
     async def _pass_on(self, answer: Any, translation: Translation, exchange: Exchange, out: _Out) -> None:
         if answer.status != HTTPStatus.OK:
@@ -532,7 +580,7 @@ def _response(denied: Denied) -> web.Response:
 class _Out:
     """A stream to the caller."""
 
-    def __init__(self, request: web.Request, exchange: Exchange) -> None:
+    def __init__(self, request: web.BaseRequest, exchange: Exchange) -> None:
         self._request, self._exchange = request, exchange
         self._response = web.StreamResponse(headers=EVENTS_HEADERS)
 
@@ -560,14 +608,35 @@ class _Out:
             raise ClientGone from error
         self._exchange.bytes_out += len(text)
 
-    async def end(self) -> web.StreamResponse:
-        """Send the end."""
+    async def end(self, pieces: Sequence[bytes], within_s: float) -> web.StreamResponse:
+        """Send what is left to be said, and the end; who does not take it in time is hung up on."""
         try:
-            await self._response.write_eof()
+            async with asyncio.timeout(within_s):
+                await self.begin()
+                await self.write(pieces)
+                await self._response.write_eof()
+        except TimeoutError as error:
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise ClientGone from error
         except ConnectionError as error:
             raise ClientGone from error
         self._exchange.status = HTTPStatus.OK
         return self._response
+
+
+async def _beside(thread: bool, act: Callable[..., Told], *arguments: Any, **named: Any) -> Told:
+    """Do something, in a thread where it would keep everybody else waiting."""
+    if thread:
+        return await asyncio.to_thread(act, *arguments, **named)
+    return act(*arguments, **named)
+
+
+async def _let_come(request: web.BaseRequest) -> None:
+    """Tell a caller who waits for it that the body may come."""
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the reply has not begun by that
 
 
 async def _events_of(answer: Any) -> AsyncIterator[list[Any]]:
@@ -589,13 +658,3 @@ def _parsed(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:
         return body.decode("utf-8", errors="replace")
-
-
-def _where(error: BaseException) -> list[str]:
-    """Return where an error was raised, without its message: that may hold a text of somebody's."""
-    found, trace = [], error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        found.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return found[-6:]

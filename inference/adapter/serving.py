@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 from typing import TYPE_CHECKING
 
+from adapter.connections import Connections, Quiet
 from adapter.life import Life
 from adapter.reads import read_little
 from adapter.service import MAX_WAITING, STREAM_S, Service
 from aiohttp import web
 
-from sealift_contract import IDLE_S, MAX_BODY, Log, Options, StartError, whole_number
+from sealift_contract import Log, Options, StartError, whole_number
 from sealift_log import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-
-
-async def _unnamed(_request: web.Request, response: web.StreamResponse) -> None:
-    """Say no more of the software than its name."""
-    response.headers["Server"] = "sealift"
 
 
 async def serve(options: Options, program: Path, environ: Mapping[str, str], log: Callable[..., None]) -> int:
@@ -37,12 +34,7 @@ async def serve(options: Options, program: Path, environ: Mapping[str, str], log
     stream_s = whole_number(environ, "SEALIFT_STREAM_TIMEOUT_S", STREAM_S, highest=3600, lowest=1)
     life = Life(options.model_dir, program, environ, log)
     service = Service(options, life, log, where=place(environ), stream_s=stream_s)
-    app = web.Application(client_max_size=MAX_BODY + 1)
-    app.router.add_route("*", "/{path:.*}", service.route)
-    app.on_response_prepare.append(_unnamed)
-    runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, keepalive_timeout=IDLE_S, shutdown_timeout=2.0
-    )
+    runner = web.ServerRunner(Connections(service.route, service.unreadable), shutdown_timeout=2.0)
     await runner.setup()
     site = web.TCPSite(runner, options.host, options.port, backlog=128)
     stop = asyncio.Event()
@@ -69,6 +61,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], program: Path) ->
     """Read the environment, and serve."""
     read_little()
     log = Log()
+    logging.getLogger().addHandler(Quiet(log))
     try:
         options = Options.from_environment(environ, arguments, max_waiting=MAX_WAITING)
         return asyncio.run(serve(options, program, environ, log))

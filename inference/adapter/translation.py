@@ -8,6 +8,7 @@ matter to a client which of both a container runs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -194,9 +195,8 @@ class Translation:
             return _Prompt(messages=subject)
         if request.suffix is not None and facts.fill_in is None:
             raise fills_nothing_in(facts.name)
-        for one in subject if not isinstance(subject, str) else ():
-            if isinstance(one, int) and facts.vocabulary_size and not 0 <= one < facts.vocabulary_size:
-                raise no_such_token(one, facts.vocabulary_size)
+        if not isinstance(subject, str) and facts.vocabulary_size:
+            _check_tokens(subject, facts.vocabulary_size)
         said = subject if isinstance(subject, str) else ""
         return _Prompt(bodies.prompt_of(subject, request.suffix, facts), said=said)
 
@@ -400,6 +400,16 @@ class Translation:
         if self._stream is None:
             self.begin()
         return self._stream  # type: ignore[return-value]
+
+
+def _check_tokens(subject: Sequence[Any], size: int) -> None:
+    """Raise BadRequest for a token that a vocabulary of so many does not have."""
+    with contextlib.suppress(TypeError):  # there are texts among them
+        if min(subject) >= 0 and max(subject) < size:  # a body may have eight million, and others wait
+            return
+    for one in subject:
+        if isinstance(one, int) and not 0 <= one < size:
+            raise no_such_token(one, size)
 
 
 def at_once(

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 THREADS = 4
 """Of a serverless endpoint unless a request says otherwise; on instances, all that there are."""
+LEAST_BATCH = 32
+"""What llama-server evaluates at a time at least, and a token for each slot: with less it aborts, at its start or under
+an answer for which a draft model guesses ahead. The adapter's own `command.LEAST_BATCH` is the same."""
 
 
 def needs(
@@ -101,7 +104,8 @@ def inference(request: Request, model: Mapping[str, Any], where: str, slots: int
     if threads is None:
         threads = THREADS if where == SERVERLESS else images.PROFILES[request.container].all_threads
     n_ctx = min(asked.n_ctx, trained) if trained else asked.n_ctx
-    return replace(asked, n_ctx=n_ctx, n_threads=threads, n_parallel=slots)
+    n_batch = max(asked.n_batch, slots, LEAST_BATCH) if has_slots(request) else asked.n_batch
+    return replace(asked, n_ctx=n_ctx, n_batch=n_batch, n_threads=threads, n_parallel=slots)
 
 
 def of_llama_server(own: Inference, gpu_layers: int | None) -> dict[str, Any]:

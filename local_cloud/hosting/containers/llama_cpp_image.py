@@ -199,7 +199,10 @@ def main(*program: str) -> int:
     # Not the whole command, which may have a key in it.
     sys.stdout.write(f"llama-server is the real one: {program[-1]}, {model or 'no *.gguf found'}\n")
     sys.stdout.flush()
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    # It calls the model by its path, which is another one here.
+    named = given.get(f"{PREFIX}MODEL") or str(model)
+    told = {"LLAMA_ARG_ALIAS": named.replace(folder, MODEL_FOLDER, 1)} if "," not in named else {}
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**told, **environ})
     proxy = ImageServer(("127.0.0.1", int(environ["SAGEMAKER_BIND_TO_PORT"])), _Proxy)
     signal.signal(
         signal.SIGTERM, lambda _number, _frame: threading.Thread(target=proxy.shutdown, daemon=True).start()

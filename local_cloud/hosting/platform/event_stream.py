@@ -1,4 +1,4 @@
-"""AWS's framing of a response stream: application/vnd.amazon.eventstream.
+"""Answers that go out while they come: as they are, and in AWS's framing, application/vnd.amazon.eventstream.
 
 Owns the bytes of its messages (botocore reads them, and writes none). Source: the Smithy specification,
 amazon-eventstream: lengths, CRC-32 of both, headers, payload, CRC-32 of all.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from local_cloud.hosting.platform.refusals import AwsError
 
@@ -72,8 +72,10 @@ class Whole:
         """Do nothing."""
 
 
-class Framed:
-    """An answer in AWS's framing, while it comes.
+class Coming:
+    """An answer that goes out while it comes, as the container says it.
+
+    What breaks it ends the connection before the answer's end: HTTP has no other word for that.
 
     Args:
         source: its bytes.
@@ -85,26 +87,43 @@ class Framed:
         self._ends = ends
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield messages."""
+        """Yield what goes out."""
         try:
-            for piece in self._source:
-                yield from parts(piece)
-                if self._ends is not None:
-                    break
-            if self._ends is not None:
-                raise self._ends
+            yield from self._pieces()
         except AwsError as error:
-            yield failure(error)
+            raise ConnectionAbortedError(f"the stream ends with {error.code}") from error
         finally:
             self.close()
+
+    def _pieces(self) -> Iterator[bytes]:
+        for piece in self._source:
+            yield piece
+            if self._ends is not None:
+                raise self._ends
+        if self._ends is not None:
+            raise self._ends
 
     def close(self) -> None:
         """End it."""
         self._source.close()
 
-    def ended_by(self, error: AwsError) -> Framed:
+    def ended_by(self, error: AwsError) -> Self:
         """Return it as it is when it breaks in its middle."""
-        return Framed(self._source, error)
+        return type(self)(self._source, error)
+
+
+class Framed(Coming):
+    """The same in AWS's framing, in which an error has a message of its own."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield messages."""
+        try:
+            for piece in self._pieces():
+                yield from parts(piece)
+        except AwsError as error:
+            yield failure(error)
+        finally:
+            self.close()
 
 
 def parts(body: bytes) -> Iterator[bytes]:

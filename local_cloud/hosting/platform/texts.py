@@ -65,6 +65,11 @@ def unsupported_on_serverless(feature: str) -> str:
     return f"{feature} is not supported for serverless endpoints."
 
 
+def unsupported_by_the_endpoint(member: str) -> str:
+    """Return the refusal of what a call names and the endpoint has one of. OURS."""
+    return f"{member} is not supported for an endpoint that has one model in one container."
+
+
 def not_emulated(feature: str) -> str:
     """Return the refusal of what AWS would take and the local cloud does not do. OURS."""
     return f"{feature} is valid in AWS, but the local cloud does not emulate it."

@@ -4,6 +4,7 @@ say               three tokens
 hold NAME         one token, then the file NAME has to appear; `NAME.begun` and `NAME.gone` tell of it
 die               one token, then it ends with an assertion of llama.cpp's in its log
 garble            one token, then an event that is no JSON
+flood             tokens without end
 break             a chat's parts that contradict each other; whole, it is answered
 mumble            a chat's answer that it cannot read; as a text, "say" is answered
 """
@@ -91,6 +92,9 @@ async def stream(
         writer.write(b"a\r\ndata: {se\n\r\n0\r\n\r\n")
         await writer.drain()
         return
+    while word == "flood":
+        writer.write(event(part("token " * 100_000, chat=chat)))
+        await writer.drain()
     if word == "break":
         writer.write(event({"error": {"code": 500, "message": "Invalid diff"}}))
     elif word == "hold":

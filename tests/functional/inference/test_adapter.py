@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -523,6 +524,100 @@ def test_a_body_that_is_too_large_is_refused(start: Start) -> None:
         body = json.dumps({"prompt": "say"}).encode()
         connection.request("POST", "/invocations", iter([body[:3], body[3:]]), JSON, encode_chunked=True)
         assert connection.getresponse().status == 200
+
+
+def head(*lines: str, length: int | None = None, path: str = "POST /invocations") -> bytes:
+    """Return the head of a request."""
+    told = [] if length is None else [f"Content-Length: {length}"]
+    return "\r\n".join([f"{path} HTTP/1.1", "Host: here", *told, *lines, "", ""]).encode()
+
+
+SECRET = b'{"prompt": "a secret"}'
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"a secret\r\n\r\n", id="no HTTP"),
+        pytest.param(head(length=4) + b"nullPOST a secret HTTP/1.1\r\n\r\n", id="more than its length"),
+        pytest.param(head("X-About: a secret\x01", length=0), id="a header with a control character"),
+        pytest.param(head("X-About: " + "a secret" * 2000, length=0), id="a header that is too long"),
+        pytest.param(head("Transfer-Encoding: chunked") + b"a secret\r\n", id="chunks that are none"),
+        pytest.param(head("Content-Encoding: br", length=len(SECRET)) + SECRET, id="an unknown compression"),
+        pytest.param(head("Content-Encoding: gzip", length=len(SECRET)) + SECRET, id="a broken compression"),
+        pytest.param(head(length=0, path="OPTIONS *"), id="no path"),
+        pytest.param(head(length=0, path="POST /%0a%ff"), id="a line's end in the path"),
+    ],
+)
+def test_what_cannot_be_read_is_told_as_every_refusal_is(start: Start, sent: bytes) -> None:
+    """In JSON, with a line in the log and counted; nothing of what came stands in either."""
+    adapter = start()
+    with contextlib.closing(socket.create_connection(("127.0.0.1", adapter.port), PATIENCE_S)) as peer:
+        peer.sendall(sent)
+        came = b""
+        while not re.search(b'"code": "(invalid_request|invalid_body|not_found)"', came):
+            piece = peer.recv(65_536)
+            assert piece, came
+            came += piece
+    assert b"HTTP/1.0 4" in came or b"HTTP/1.1 4" in came
+    assert b"Server: sealift" in came
+    assert b"aiohttp" not in came
+    assert b"secret" not in came
+    adapter.told("refused")
+    assert "secret" not in (adapter.folder / "log").read_text()
+    assert adapter.metric('sealift_requests_total{event="refused"}') >= 1
+    assert adapter.prompt("say").status == 200
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(start: Start) -> None:
+    """Longer than its call has: nobody would wait for the answer any more."""
+    adapter = start(SEALIFT_TIMEOUT_S="1")
+    with contextlib.closing(socket.create_connection(("127.0.0.1", adapter.port), PATIENCE_S)) as peer:
+        peer.sendall(head(length=len(SECRET)) + SECRET[:9])
+        assert peer.recv(65_536).startswith(b"HTTP/1.1 408 ")
+    (line,) = adapter.told("refused")
+    assert (line["status"], line["code"]) == (408, "body_timeout")
+
+
+def test_a_body_that_waits_to_be_let_in_is(start: Start) -> None:
+    """As curl asks it before a large one; where it is too large, the refusal comes instead."""
+    adapter = start()
+    body = json.dumps({"prompt": "say"}).encode()
+    for length, said in ((len(body), b"HTTP/1.1 100 Continue\r\n\r\n"), (MAX_BODY + 1, b"HTTP/1.1 413 ")):
+        with contextlib.closing(socket.create_connection(("127.0.0.1", adapter.port), PATIENCE_S)) as peer:
+            peer.sendall(head("Expect: 100-continue", length=length))
+            came = peer.recv(65_536)
+            assert came.startswith(said)
+            if b"100" in came:
+                peer.sendall(body)
+                assert peer.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_bodies_that_come_together_are_bounded_together(start: Start) -> None:
+    """Whether they told their length or not: one of them is asked to come again."""
+    adapter = start()
+    with contextlib.ExitStack() as opened:
+        for _ in range(5):
+            peer = opened.enter_context(socket.create_connection(("127.0.0.1", adapter.port), PATIENCE_S))
+            peer.sendall(head("Transfer-Encoding: chunked") + b"%x\r\n" % MAX_BODY)
+            peer.sendall(bytes(MAX_BODY - 1024))
+        (line,) = adapter.told("refused")
+    assert (line["status"], line["code"]) == (429, "queue_full")
+    assert adapter.prompt("say").status == 200
+
+
+def test_who_does_not_read_his_stream_has_no_turn_for_ever(start: Start) -> None:
+    """When its time is over he is hung up on, though its last words could not be sent."""
+    adapter = start(SEALIFT_STREAM_TIMEOUT_S="3")
+    body = json.dumps({"prompt": "flood", "stream": True}).encode()
+    with contextlib.closing(socket.socket()) as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.connect(("127.0.0.1", adapter.port))
+        peer.sendall(head(length=len(body)) + body)
+        (line,) = adapter.told("gone")
+    assert adapter.metric("sealift_requests_running") == 0
+    assert line["code"] == "stream_timeout"
+    assert adapter.prompt("say").status == 200
 
 
 def test_each_request_has_one_line_and_no_text_in_it(start: Start) -> None:

@@ -36,7 +36,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         length = int(self.headers.get("Content-Length") or 0)
         told = {{"path": self.path, "body": self.rfile.read(length).decode(), "argv": sys.argv[1:],
-                 "method": self.command, "type": self.headers.get("Content-Type"), "host": self.headers.get("Host")}}
+                 "method": self.command, "type": self.headers.get("Content-Type"), "host": self.headers.get("Host"),
+                 "alias": os.environ.get("LLAMA_ARG_ALIAS")}}
         if self.path == "/die":
             os._exit(3)
         if self.path in ("/stream", "/break"):
@@ -174,6 +175,11 @@ def test_a_model_that_is_named_is_looked_for_where_the_folder_is_here(image: Ima
         "--ctx-size",
         "64",
     ]
+
+
+def test_answers_call_the_model_by_its_path_in_the_image(image: Image) -> None:
+    """As they do in AWS, and not by a temporary folder's."""
+    assert image.told("/ping")["alias"] == "/opt/ml/model/harbour.gguf"
 
 
 def test_a_connection_is_kept_for_the_next_question(image: Image) -> None:

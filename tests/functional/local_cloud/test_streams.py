@@ -18,9 +18,9 @@ from local_cloud.gateway import Backends, Gateway
 from local_cloud.hosting import Quotas
 from local_cloud.hosting.containers.container import CallBrokenError, CallTimedOutError, ContainerCall
 from local_cloud.hosting.containers.exchange import HttpExchange
-from local_cloud.hosting.platform.event_stream import Framed
+from local_cloud.hosting.platform.event_stream import Coming, Framed
 from local_cloud.hosting.protocol import Protocol
-from local_cloud.hosting.runtime import STREAM, InvocationRequest, InvocationResponse
+from local_cloud.hosting.runtime import OPENAI, STREAM, InvocationRequest, InvocationResponse
 from pipeline.aws.clients import Clients
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class Server:
         """Take the connection, read the request and say something."""
         connection, _ = self.listening.accept()
         connection.settimeout(WAIT_S)
-        connection.recv(65536)
+        asked = b""
+        while not asked.endswith(CALL.body):  # head and body come in two pieces, together or not
+            asked += connection.recv(65536)
         for one in said:
             connection.sendall(one)
         return connection
@@ -151,6 +153,8 @@ class Endpoint:
 
     def invoke(self, invocation: InvocationRequest) -> InvocationResponse:
         """Answer."""
+        if invocation.kind == OPENAI:
+            return InvocationResponse(200, {"Content-Type": "text/event-stream"}, b"", Coming(self))
         assert invocation.kind == STREAM
         headers = {"Content-Type": "application/vnd.amazon.eventstream"}
         return InvocationResponse(200, headers, b"", Framed(self))
@@ -197,6 +201,36 @@ def test_the_sdk_has_a_piece_before_the_next_one_exists(gateway: Gateway, endpoi
         assert next(events) == {"PayloadPart": {"Bytes": b"data: 1\n\n"}}
         endpoint.gate.release(2)
         assert [one["PayloadPart"]["Bytes"] for one in events] == [b"data: 2\n\n", b"data: [DONE]\n\n"]
+    assert endpoint.closed.wait(WAIT_S)
+
+
+@contextlib.contextmanager
+def streamed_as_it_is(gateway: Gateway) -> Iterator[http.client.HTTPResponse]:
+    """Ask for a stream by OpenAI's route; yield what comes."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=WAIT_S)) as asking:
+        asking.request("POST", f"/endpoints/e/{OPENAI}", b"{}", {"Authorization": "Bearer token"})
+        yield asking.getresponse()
+
+
+def test_by_openais_route_a_piece_is_there_before_the_next_one_exists(
+    gateway: Gateway, endpoint: Endpoint
+) -> None:
+    """As the container says it, in no framing."""
+    endpoint.gate.release()
+    with streamed_as_it_is(gateway) as response:
+        assert response.getheader("Content-Type") == "text/event-stream"
+        assert response.read1() == b"data: 1\n\n"
+        endpoint.gate.release(2)
+        assert response.read() == b"data: 2\n\ndata: [DONE]\n\n"
+    assert endpoint.closed.wait(WAIT_S)
+
+
+def test_by_openais_route_what_breaks_off_does_not_look_whole(gateway: Gateway, endpoint: Endpoint) -> None:
+    """The connection ends, since nothing in it could say so."""
+    gateway.faults.replace([Fault("sagemaker-runtime", "CallWithBearerToken", "ModelStreamError", times=1)])
+    endpoint.gate.release(3)
+    with streamed_as_it_is(gateway) as response, pytest.raises(http.client.IncompleteRead):
+        response.read()
     assert endpoint.closed.wait(WAIT_S)
 
 

@@ -10,6 +10,7 @@ from botocore.eventstream import EventStreamBuffer
 
 from local_cloud.hosting import AwsError, HostingSettings, Quotas
 from local_cloud.hosting.containers.container import CallBrokenError, CallTimedOutError, ContainerAnswer
+from local_cloud.hosting.platform import event_stream
 from local_cloud.hosting.platform.lifecycle import ContainerCondition
 from local_cloud.hosting.runtime import InvocationRequest
 from tests.unit.local_cloud.test_hosting_service import ARN, World, capacity, config_request, model_request
@@ -383,6 +384,20 @@ def test_the_route_of_openai_answers_what_the_container_does(world: World) -> No
     assert [container.timeouts for container in containers] == [[60.0], [480.0]]
 
 
+def test_the_route_of_openai_hands_on_a_stream_of_events_as_it_comes(world: World) -> None:
+    """And whole what is none."""
+    container = serve(world)
+    for kind, comes in (("text/event-stream", True), ("application/json", False)):
+        pieces = event_stream.Whole(b"data: 1")
+        container.behaviour = lambda _call, kind=kind, pieces=pieces: ContainerAnswer(
+            200, b"", kind, pieces=pieces
+        )
+        response = _asked(world, "openai/v1/chat/completions")
+        assert (response.stream is not None) is comes
+        assert b"".join(response.stream or (response.body,)) == b"data: 1"
+        assert response.headers["Content-Type"] == kind
+
+
 def test_the_route_of_openai_hands_on_the_containers_errors(world: World) -> None:
     """With its own status and body, which OpenAI's clients know; InvokeEndpoint wraps them."""
     serve(world).behaviour = lambda _call: ContainerAnswer(422, b"{}", "application/json")
@@ -391,6 +406,24 @@ def test_the_route_of_openai_hands_on_the_containers_errors(world: World) -> Non
 
     assert (response.status, response.body) == (422, b"{}")
     assert world.fails().code == "ModelError"
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        ("Target_Model", "TargetModel is not supported for an endpoint that has one model in one container."),
+        ("Session_Id", "SessionId is valid in AWS, but the local cloud does not emulate it."),
+    ],
+)
+def test_what_an_endpoint_on_instances_lacks_is_not_said_of_serverless(
+    world: World, header: str, text: str
+) -> None:
+    """What another endpoint on instances would take, and what AWS takes there."""
+    serve(world)
+
+    error = world.fails(b"", **{header: "a"})
+
+    assert (error.code, error.message) == ("ValidationError", text)
 
 
 def test_instances_take_larger_bodies(world: World) -> None:

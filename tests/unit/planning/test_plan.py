@@ -1223,6 +1223,19 @@ def test_the_slots_of_a_request_are_taken(facts_with: FactsMaker) -> None:
     assert not [name for name in told(theirs) if "WAITING" in name]
 
 
+def test_a_batch_has_room_for_a_token_of_each_slot(facts_with: FactsMaker) -> None:
+    """llama-server ends itself where it has not; the four functions take what is said."""
+    asked = {"inference": {"n_parallel": 40, "n_batch": 1}}
+    theirs = plan.plan(instance_facts(facts_with, **asked))
+    ours = plan.plan(facts_with(container="custom", image_uri=IMAGE_URI, inference={"n_batch": 1}))
+
+    assert told(theirs)["SM_LLAMA_CPP_BATCH_SIZE"] == "40"
+    assert told(ours)["SEALIFT_N_BATCH"] == "32"
+    assert (
+        told(plan.plan(facts_with(container="pytorch", inference={"n_batch": 1})))["SEALIFT_N_BATCH"] == "1"
+    )
+
+
 def test_what_cannot_stream_has_the_time_of_any_other_answer(facts_with: FactsMaker) -> None:
     """On serverless a stream comes in one piece; on instances it has the 8 minutes that the image knows."""
     fields = {"container": "custom", "image_uri": IMAGE_URI}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from adapter.command import CHECKPOINTS, NOT_HANDED_ON, Command, environment, find_program
+from adapter.command import CHECKPOINTS, NO_BACKTRACE, NOT_HANDED_ON, Command, environment, find_program
 from adapter.header import Header
 
 from sealift_models import Companions
@@ -44,6 +44,12 @@ def test_the_settings_become_options() -> None:
     assert "no-kv-unified" in found
     assert not {"embeddings", "reranking", "ubatch-size", "pooling", "mmproj"} & set(found)
     assert options(command())["load-mode"] == "none"
+
+
+@pytest.mark.parametrize(("slots", "batch", "given"), [(1, 1, "32"), (64, 40, "64"), (8, 48, "48")])
+def test_there_is_room_for_a_token_of_each_slot_at_a_time(slots: int, batch: int, given: str) -> None:
+    """And for what a draft model guesses ahead; llama-server ends itself otherwise."""
+    assert options(command(Settings(n_batch=batch, n_parallel=slots)))["batch-size"] == given
 
 
 def test_no_context_is_longer_than_the_model_was_trained_for() -> None:
@@ -94,8 +100,9 @@ def test_the_environment_sets_what_the_options_do_not() -> None:
         "PATH": "/bin",
     }
 
-    assert environment(given) == {CHECKPOINTS: "1", "LLAMA_ARG_FLASH_ATTN": "off", "PATH": "/bin"}
-    assert environment({CHECKPOINTS: "5"}) == {CHECKPOINTS: "5"}
+    ours = {CHECKPOINTS: "1", NO_BACKTRACE: "1"}
+    assert environment(given) == {**ours, "LLAMA_ARG_FLASH_ATTN": "off", "PATH": "/bin"}
+    assert environment({CHECKPOINTS: "5"}) == {**ours, CHECKPOINTS: "5"}
 
 
 def test_the_program_is_that_of_the_image_or_of_the_checkout(tmp_path: Path) -> None:
