@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sealift_schema import MOST_NODES, MOST_REPEATS
 from sealift_settings import shown
-from sealift_shortcoming import MOST_DEPTH, SchemaError, check_patterns, is_number, is_of_type, resolved
+from sealift_shortcoming import MOST_DEPTH, SchemaError, check_parts, is_number, is_of_type, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,9 +41,9 @@ def loosened(schema: Any, *, annotated: bool = False) -> Any:
         annotated: whether titles and descriptions stay, which no grammar holds and a model may read.
 
     Raises:
-        SchemaError: when it is too large or too deep, or has a pattern that cannot be checked.
+        SchemaError: when it is too large or too deep, has a pattern that cannot be checked, or a reference to nothing.
     """
-    check_patterns(schema, "schema", 0)
+    check_parts(schema, "schema")
     return _spelled(_Loosening(schema, annotated=annotated).one(schema, "schema", 0, ()))
 
 
