@@ -672,7 +672,8 @@ class ConnectOptions(StackedOptions):
     only: str | None = _option(
         "--only",
         metavar="NAME",
-        help="this one alone, with nothing else: boto3, openai, langchain, litellm, openai-proxy, curl, lambda",
+        help="this one alone, with nothing else: boto3, parameter, openai, langchain, litellm, openai-proxy, "
+        "curl, lambda",
     )
 
 

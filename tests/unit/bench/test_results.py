@@ -199,6 +199,24 @@ def test_throttling_is_told_with_what_the_endpoint_takes() -> None:
     assert table.rows(document)[0][-2] == "3"
 
 
+def test_one_call_that_was_throttled_is_one() -> None:
+    """In words too."""
+    document = a_document(SERVERLESS, failures=[FailedCall("Throttled", "slow down")])
+
+    assert said("1 call was throttled: slow down", notes=document.notes)
+
+
+@pytest.mark.parametrize(("tokens", "told"), [(19, True), (20, False)])
+def test_answers_that_ended_early_are_told(*, tokens: int, told: bool) -> None:
+    """Their figures are not those of the answers that were asked for."""
+    notes = a_document(SERVERLESS, sample=replace(WHOLE, completion_tokens=tokens)).notes
+
+    assert bool(said("answers had 19 tokens on average and not 20", notes=notes)) is told
+    assert not said(
+        "on average", notes=a_document(VECTORS, sample=replace(WHOLE, completion_tokens=19)).notes
+    )
+
+
 def test_errors_are_told_with_the_first_of_their_words() -> None:
     """One of each kind."""
     failures = [FailedCall("EndpointFailed", "out of memory"), FailedCall("EndpointFailed", "again")]
