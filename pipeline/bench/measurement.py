@@ -13,7 +13,7 @@ from pipeline.bench import load, prompts, sweep
 from pipeline.bench.exchange import TimedCaller
 from pipeline.bench.prompts import PROBES, Lengths
 from pipeline.bench.samples import Round
-from pipeline.errors import EndpointFailed, RequestRejected
+from pipeline.errors import EndpointFailed, RequestRejected, ServiceUnavailable
 from pipeline.rollout.answers import NotAnAnswer
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Measurement:
         for _ in range(sweep.PROBE_TRIES - 1):
             try:
                 return exchange.ask_first(prompt)
-            except (EndpointFailed, NotAnAnswer):
+            except (EndpointFailed, NotAnAnswer, ServiceUnavailable):
                 self._sleep(self._pause_s)
         return exchange.ask_first(prompt)
 

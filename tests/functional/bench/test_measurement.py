@@ -242,7 +242,9 @@ def test_errors_are_counted_by_kind_or_end_it(error: Exception, kind: str | None
 def test_a_first_call_that_fails_is_made_again(*, fails: set[int], measured: bool) -> None:
     """Three times in all: else one that fails half of its calls would mostly not be measured."""
     failed = refused("ModelError", OriginalStatusCode=500, OriginalMessage="boom")
-    runtime = FakeRuntime(error=lambda number: failed if number in fails else None)
+    gone = refused("ServiceUnavailable", ResponseMetadata={"HTTPStatusCode": 503})
+    errors = {number: gone if number == 2 else failed for number in fails}
+    runtime = FakeRuntime(error=errors.get)
     work = measurement(runtime, SERVERLESS, stages=(ONE,))
     if not measured:
         with pytest.raises(EndpointFailed, match="boom"):
