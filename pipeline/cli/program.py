@@ -574,7 +574,9 @@ def _misuse(error: click.UsageError) -> Misuse:
     elif isinstance(error, click.BadParameter) and error.param is not None:
         name = _name(error.param, context)
         seen, wanted = f"{name}: {error.message.rstrip('.')}", str(getattr(error.param, "help", "") or wanted)
-        if isinstance(error.param.type, click.Choice):
+        if isinstance(error.param.type, options.Word):
+            wanted = error.param.type.wanted
+        elif isinstance(error.param.type, click.Choice):
             known = [str(one) for one in error.param.type.choices]
             word = error.message.partition("'")[2].partition("'")[0]
             seen, wanted, near = (
