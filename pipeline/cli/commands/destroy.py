@@ -17,6 +17,7 @@ from pipeline.cli.commands.deploy import StackProgress
 from pipeline.cli.screen import Screen
 from pipeline.limits import MiB
 from pipeline.operations import teardown
+from pipeline.operations.account import MadeKind
 from pipeline.stack import changes
 
 if TYPE_CHECKING:
@@ -106,7 +107,10 @@ def show_made(made: Iterable[Made], callers: Iterable[str], screen: Screen) -> N
     things = list(made)
     for kind in teardown.GONE:
         if names := [one.name for one in things if one.kind is kind]:
-            screen.item("  delete   ", f"{changes.counted(str(kind), len(names))} {', '.join(names)}")
+            with_it = ", with alarms and metric filters" if kind is MadeKind.ENDPOINT else ""
+            screen.item(
+                "  delete   ", f"{changes.counted(str(kind), len(names))} {', '.join(names)}{with_it}"
+            )
     for caller in callers:
         screen.item("           ", f"STILL CALLED: {caller}, which fails from then on")
 
