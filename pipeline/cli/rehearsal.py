@@ -266,10 +266,11 @@ def _earlier(
     chosen = forecast(there, keep=keep, referred=referred, leaving=leaving)
 
     def name(one: Release) -> str:
-        return one.endpoint or one.config
+        # Of one that is updated in place the endpoint stays: its configuration goes, with its model.
+        return one.endpoint if one.endpoint and one.endpoint != made.endpoint else one.config
 
     return (
-        tuple(one.endpoint for one in there if one.endpoint),
+        tuple(one.endpoint for one in there if one.endpoint and not one.is_paused),
         tuple(map(name, chosen.kept)),
         tuple(map(name, chosen.going)),
         tuple(f"{name(one)}: {why}" for one, why in chosen.spared),
@@ -344,4 +345,5 @@ def _switched(facts: Rehearsal) -> Iterator[tuple[str, str]]:
     if not facts.switches:
         yield "switch", "no consumer"
     before = facts.parameter.now or "not set"
-    yield "", f"parameter {facts.parameter.name}: {before} -> {facts.endpoint}"
+    anew = "stays" if before == facts.endpoint else f"{before} ->"
+    yield "", f"parameter {facts.parameter.name}: {anew} {facts.endpoint}"

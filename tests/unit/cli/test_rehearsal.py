@@ -160,3 +160,5 @@ def test_an_endpoint_that_is_there_is_updated() -> None:
 
     assert said["create"] == ["model and endpoint configuration demo-<digest>"]
     assert said["update"][0] == "endpoint demo, in place"
+    parameter = replace(FACTS.parameter, now="demo")
+    assert told(replace(FACTS, endpoint="demo", parameter=parameter))["switch"][-1].endswith(": stays demo")
