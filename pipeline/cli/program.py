@@ -590,8 +590,10 @@ def _misuse(error: click.UsageError) -> Misuse:
 
 
 def _name(param: click.Parameter, context: click.Context | None) -> str:
-    """Return what a parameter is called: its long flag, or what stands for it in the usage."""
-    return param.opts[-1] if isinstance(param, click.Option) else param.make_metavar(context)  # type: ignore[arg-type]
+    """Return what a parameter is called: its first long flag, as others are older names, or its word in the usage."""
+    if isinstance(param, click.Option):
+        return next((one for one in param.opts if one.startswith("--")), param.opts[-1])
+    return param.make_metavar(context)  # type: ignore[arg-type]
 
 
 def completion_script(shell: str) -> str:

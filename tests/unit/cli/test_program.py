@@ -260,3 +260,19 @@ def test_what_is_no_name_of_an_option_is_asked_of_nobody(
     assert cli.main(words) == cli.USAGE
     assert f"{words[-2]}: {words[-1]!r}; wanted a" in capsys.readouterr().err
     assert program.read(["bench", "demo", "--against", "Demo-4e0ca7a42f18"]).options.against  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["push", "m.gguf", "--service", "s", "--memory", "abc"], "--memory: 'abc'"),
+        (["pack", "m.gguf", "--compress", "x"], "--compress: 'x'"),
+        (["pack", "m.gguf", "-o"], "-o"),
+    ],
+)
+def test_a_wrong_value_is_told_with_the_name_that_the_help_has_first(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not with an older one."""
+    assert cli.main(words) == cli.USAGE
+    assert told in capsys.readouterr().err
