@@ -41,9 +41,20 @@ def test_two_endpoints_are_paid_for_both() -> None:
     other = spending.bound(stages, WANTED, [SERVERLESS, INSTANCE], PRICE)
 
     assert (both.calls, both.seconds) == (2 * alone.calls, 2 * alone.seconds)
+    assert both.prompt_tokens == 2 * alone.prompt_tokens
+    assert both.completion_tokens == 2 * alone.completion_tokens
     assert both.usd == pytest.approx(2 * (alone.usd or 0))
     assert other.usd == pytest.approx(alone.usd)
     assert "0.36 USD an hour" in other.how
+
+
+def test_a_machine_gets_the_bound_as_well() -> None:
+    """A price that is not known is null, not nothing."""
+    few = Sweep((8,), (64,), 20, 1, 3600)
+    found = spending.bound(sweep.stages(few, compared=False), few, [SERVERLESS], PRICE)
+
+    assert found.to_json()["usd"] == pytest.approx((6 + 9) * 60 * 2 * 0.00002)
+    assert replace(found, usd=None).to_json()["usd"] is None
 
 
 def test_what_has_no_price_has_no_bound() -> None:

@@ -259,7 +259,7 @@ def test_a_schema_that_could_not_be_judged_as_it_is_meant_is_refused(schema: dic
         {"type": ["object", "null"], "properties": {"$ref": {"type": "string"}, "type": {"enum": [5]}}},
         {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"a": {"$ref": "#/$defs/a"}}}}},
         {"enum": [{"type": "objekt"}], "const": {"required": 5}, "default": {"$ref": 5}},
-        {"maxItems": 2.0, "minimum": -1.5, "items": False, "prefixItems": [True, {}]},
+        {"maxItems": 2.0, "minLength": 0, "minimum": -1.5, "items": False, "prefixItems": [True, {}]},
         {"title": 5, "format": "email", "$schema": "https://json-schema.org/draft/2020-12/schema"},
     ],
 )
