@@ -168,8 +168,10 @@ def _against(clients: Clients, arguments: EvalOptions) -> str:
 def _check_place(target: Path, suite_path: Path) -> None:
     """Refuse a file that cannot be written, or that holds the cases, before what takes long."""
     if target.exists() and suite_path.exists() and target.samefile(suite_path):
-        seen, fix = "the suite itself, which would be lost", "name another one"
-        raise InvalidInput(f"--save {target}", [Problem("SuiteOverwritten", seen, "a file of its own", fix)])
+        seen = "the suite itself, which would be lost"
+        raise InvalidInput(
+            f"--save {target}", [Problem("SuiteOverwritten", seen, "a file of its own", "name another one")]
+        )
     if target.is_dir() or not target.parent.is_dir():
         seen = "a folder" if target.is_dir() else f"no folder {str(target.parent)!r}"
         raise InvalidInput(
