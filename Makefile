@@ -24,6 +24,8 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SOURCES := pipeline tasks state_machine local_cloud
+# Of tools/, what runs in other environments, and what is checked beside the runtime's recipe, which it imports.
+ELSEWHERE := tools/(contract|runtime|server_tests)/|tools/(architectures|llama_replies)\.py
 PIP_INSTALL = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --require-hashes
 
 # $(call shown,COMMAND,LOG,TITLE): run it with one line of progress; its log is shown only when it fails.
@@ -198,7 +200,8 @@ runtime-check: $(VENV)/.ready ## judge the runtime: glibc, libraries, Python 3.1
 types: $(VENV)/.ready
 	$(BIN)/mypy
 	MYPYPATH=inference $(BIN)/mypy --package adapter
-	MYPYPATH=. $(BIN)/mypy --package tools.image_test
+	MYPYPATH=. $(BIN)/mypy --package tools --exclude '$(ELSEWHERE)'
+	$(BIN)/mypy tools/runtime/*.py tools/architectures.py
 
 linters: $(VENV)/.ready tools/asl/node_modules/.ready
 	$(BIN)/cfn-lint template.yaml

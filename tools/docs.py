@@ -26,7 +26,7 @@ from tools import pages, permissions, reference, rooms
 
 # As in an archive, its modules are flat.
 sys.path.append(str(package_files.inference()))
-import sealift_fields
+import sealift_fields  # type: ignore[import-not-found]
 
 TOP = Path(__file__).resolve().parents[1]
 DEMO = [
@@ -284,7 +284,8 @@ def rewritten(text: str, made: dict[str, str]) -> str:
 
 def main() -> int:
     """Write or check."""
-    stale, made = [], {}
+    stale: list[str] = []
+    made: dict[str, str] = {}
     for path in pages.pages():
         text = path.read_text()
         new = rewritten(text, made)

@@ -188,7 +188,7 @@ def _executions(cloud: LocalCloud) -> Iterator[dict[str, Any]]:
     machine = cloud.outputs["StateMachineArn"]
     pages = cloud.clients.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine)
     for page in pages:
-        yield from page["executions"]
+        yield from map(dict, page["executions"])
 
 
 def _calls(cloud: LocalCloud, services: int) -> dict[str, float]:

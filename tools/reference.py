@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,7 +48,7 @@ MODELS: Final[tuple[tuple[str, shapes.ModelShape, tuple[str, ...]], ...]] = (
 """What people ask about. K-quants want rows of a multiple of 256, which the first two have not."""
 
 
-def _table(columns: str, rows: Iterator[tuple[object, ...]]) -> str:
+def _table(columns: str, rows: Iterable[tuple[object, ...]]) -> str:
     names = columns.split("|")
     lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
     return "\n".join([*lines, *(f"| {' | '.join(map(_cell, row))} |" for row in rows)])
@@ -76,7 +76,7 @@ def path() -> str:
 
 
 def _works(state: Mapping[str, Any]) -> bool:
-    return state["Type"] == "Task"
+    return bool(state["Type"] == "Task")
 
 
 def _targets(state: Mapping[str, Any]) -> list[str]:

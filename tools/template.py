@@ -14,6 +14,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -48,7 +49,7 @@ def parts() -> dict[str, Callable[[], list[str]]]:
     return {
         "defaults": _defaults,
         "states": lambda: _joined(_function(name, tasks[name]) for name in states),
-        **{name: lambda name=name: _function(name, tasks[name]) for name in tasks if name not in states},
+        **{name: partial(_function, name, tasks[name]) for name in tasks if name not in states},
         "substitutions": lambda: [f"{name}Arn: !GetAtt {name}.Arn" for name in states],
         "invoked": lambda: [f"- !GetAtt {name}.Arn" for name in states],
         "key users": lambda: _roles(tasks, KEY_WRITE),

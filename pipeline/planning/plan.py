@@ -658,17 +658,19 @@ def _on_instances(facts: PlanFacts, containers: Sequence[dict[str, Any]], choice
     elif target:
         updates = Previous(endpoint_config=target.config, max_concurrency=0)
     on = _instances_plan(needed, request, asked, left, count)
+    of = {one.name: container for one, container in zip(found, containers, strict=True)}
+    models = {one.model or name: of[one.name] for one in left}
     names = Names(
         model=name,
         endpoint_config=sizes.instances_config_name(
             name, asked, sizes.types_of(left, pooled=on.pooled), count
         ),
         endpoint=endpoint,
+        other_models=tuple(one for one in models if one != name),
     )
-    of = {one.name: container for one, container in zip(found, containers, strict=True)}
     return _Hosted(
         names=names,
-        models={one.model or name: of[one.name] for one in left},
+        models=models,
         variant=sizes.instance_variant(on),
         instances=on,
         updates=updates,

@@ -19,9 +19,10 @@ class Names:
     """The SageMaker resources of one deployment; they share one name until a quota or an update in place parts them."""
 
     model: str
-    """The deployment's; where instance types need models of their own, the name of those begins with it."""
     endpoint_config: str
     endpoint: str
+    other_models: tuple[str, ...] = unsaid(())
+    """Those that further instance types need: whoever has to clear up by hand is told of all that there is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from tools.matrix.races import Raced
 from tools.matrix.world import SCENARIOS, Result, leave_accounts_alone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor, Future
 
     from tools.matrix.cases import Case, Step
@@ -52,7 +52,7 @@ def main() -> int:
             results, recordings, planned=planned, seconds=took, jobs=arguments.jobs, raced=raced
         )
         arguments.report.write_text(text)
-    bad = sum(bool(one.broken) for one in [*results, *raced])
+    bad = sum(bool(one.broken) for one in results) + sum(bool(one.broken) for one in raced)
     print(f"{len(results)} of {planned} runs and {len(raced)} races in {took:.0f} s, {bad} broke a rule")
     return 1 if bad else 0
 
@@ -72,7 +72,7 @@ def _seeds(arguments: argparse.Namespace) -> range:
     return range(arguments.seed, arguments.seed + arguments.races)
 
 
-def _run(arguments: argparse.Namespace, begun: float) -> tuple[dict[str, Sequence[Step]], list[Result], int]:
+def _run(arguments: argparse.Namespace, begun: float) -> tuple[dict[str, list[Step]], list[Result], int]:
     with _pool(arguments.jobs, workers.open_world) as pool:
         recordings = dict(pool.map(workers.record, arguments.scenario or SCENARIOS))
         chosen = _chosen(recordings, arguments)
@@ -111,7 +111,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _chosen(recordings: dict[str, Sequence[Step]], arguments: argparse.Namespace) -> list[Case]:
+def _chosen(recordings: Mapping[str, Sequence[Step]], arguments: argparse.Namespace) -> list[Case]:
     whole, thinned = (
         {one.name for one in SCENARIOS.values() if getattr(one, how)} for how in ("whole", "thinned")
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from local_cloud.faults import Accident, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 DEFAULT = "default"
 MOST = 2
@@ -164,7 +164,7 @@ def steps(calls: Iterable[tuple[str, str, str]]) -> list[Step]:
 
 
 def matrix(
-    recordings: dict[str, Sequence[Step]],
+    recordings: Mapping[str, Sequence[Step]],
     whole: Iterable[str],
     thinned: Iterable[str] = (),
     acted: Iterable[str] = (),
@@ -178,7 +178,7 @@ def matrix(
         acted: those in which each step that changes something is tried, and the others as where it is thinned.
     """
     covered: set[Step] = set()
-    found = []
+    found: list[Case] = []
     for scenario, everything in recordings.items():
         once = () if scenario in acted else READS
         recorded = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tools.matrix import cases, invariants, races
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tools.matrix.cases import Step
     from tools.matrix.races import Raced
@@ -59,7 +59,7 @@ hold:
 
 def render(
     results: Sequence[Result],
-    recordings: dict[str, Sequence[Step]],
+    recordings: Mapping[str, Sequence[Step]],
     *,
     planned: int,
     seconds: float,

@@ -12,7 +12,6 @@ import io
 import json
 import os
 import signal
-import sys
 import tarfile
 import tempfile
 import threading
@@ -20,7 +19,7 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.sns.models import sns_backends
@@ -147,14 +146,14 @@ class Scenario:
     occupied: int = 0
     """Concurrent invocations that somebody else's endpoint holds, of the account's ten; nothing is asked for here."""
     fall_back: bool = False
-    """Whether SageMaker has no capacity of the pool's first type, and the account no quota of its second."""
+    """Whether SageMaker has none of the pool's first type; of a longer pool's second the account has no quota."""
     no_capacity: bool = False
     """Whether, instead of a wrong answer, there is no capacity of any type; needs `wrong`."""
     act: Act | None = None
     """What is done to the service of the earlier deployment, in the place of another deployment."""
 
 
-POOL = [
+POOL: Final[list[dict[str, Any]]] = [
     {
         "name": name,
         "vcpus": 2,
@@ -165,6 +164,9 @@ POOL = [
     for place, name in enumerate(("ml.c5.large", "ml.m5.large", "ml.r5.large"), start=1)
 ]
 """Types cheaper than all others, each faster than the one before: the pool of a plan."""
+
+TWO_IMAGES = [POOL[0] | {"name": "ml.c8g.large"}, POOL[1]]
+"""A pool whose types have an image each, so that a deployment has two models."""
 
 TO_NONE = {"hosting": "instance", "scale_to_zero": True}
 IMAGED = {"container": "custom", "artifact": "image"}
@@ -190,6 +192,16 @@ SCENARIOS = {
             "on instances, another type",
             {"hosting": "instance", "instance_types": POOL},
             thinned=True,
+            fall_back=True,
+        ),
+        Scenario(
+            "two images", {"hosting": "instance", "instance_types": TWO_IMAGES}, thinned=True, fall_back=True
+        ),
+        Scenario(
+            "two images, wrong answer",
+            {"hosting": "instance", "instance_types": TWO_IMAGES},
+            thinned=True,
+            wrong=True,
             fall_back=True,
         ),
         Scenario(
@@ -261,6 +273,8 @@ class _Earlier:
 
     requests: dict[str, Any]
     """By operation, in the order in which they are made."""
+    other_models: tuple[dict[str, Any], ...]
+    """CreateModel's requests of the models that further types of its pool have."""
     variables: dict[str, str]
     alias_version: str
     parameters: dict[str, Parameter]
@@ -298,8 +312,10 @@ class _Earlier:
                 # An image is asked for by its digest, which the plan did not know.
                 request = {**request, "PrimaryContainer": found["PrimaryContainer"]}
             asked[f"Create{kind}"] = {**request, "Tags": ask("ListTags", {"ResourceArn": arn})["Tags"]}
+        further = ({**requests["create_model"], **one} for one in requests["other_models"])
         return cls(
             asked,
+            tuple({**one, "Tags": asked["CreateModel"]["Tags"]} for one in further),
             client.get_function_configuration(FunctionName=CONSUMER)["Environment"]["Variables"],
             client.get_alias(FunctionName=CONSUMER, Name=ALIAS)["FunctionVersion"],
             parameters,
@@ -308,6 +324,8 @@ class _Earlier:
 
     def put_back(self, cloud: LocalCloud) -> None:
         """Make it again, just as it was."""
+        for request in self.other_models:
+            cloud.hosting.handle("CreateModel", request)
         for operation, request in self.requests.items():
             cloud.hosting.handle(operation, request)
         client = cloud.clients.lambda_
@@ -341,8 +359,8 @@ class Stub:
         if call.streams:
             said = {"choices": [{"index": 0, "delta": {"content": self._answer()}}]}
             end = {"choices": [], "usage": usage}
-            body = "".join(f"data: {json.dumps(one)}\n\n" for one in (said, end)) + "data: [DONE]\n\n"
-            return ContainerAnswer(200, body.encode(), "text/event-stream")
+            events = "".join(f"data: {json.dumps(one)}\n\n" for one in (said, end)) + "data: [DONE]\n\n"
+            return ContainerAnswer(200, events.encode(), "text/event-stream")
         choice = {
             "index": 0,
             "finish_reason": "stop",
@@ -391,8 +409,9 @@ class World:
             stop_grace_s=0,
         )
         self.cloud = LocalCloud(CloudSettings(time_scale=time_scale, hosting=hosting, launch=self._launch))
+        waits: Any
         for waits in (pausing, teardown):
-            waits.LOOK_S = LOOK_S  # type: ignore[misc]
+            waits.LOOK_S = LOOK_S
         self._versions: dict[str, list[str]] = {}
         """Of each scenario's key, oldest first: the earlier deployment's, and what is deployed."""
         self._event_count = 0
@@ -557,7 +576,7 @@ class World:
         for _ in range(ATTEMPTS):
             answer = self.cloud.clients.lambda_.invoke(FunctionName=target["Arn"], Payload=event)
             told = answer["Payload"].read().decode()
-            if "FunctionError" not in answer:
+            if not answer.get("FunctionError"):
                 break
         self._settle()
         return told
@@ -605,16 +624,19 @@ class World:
         return [refused] if scenario.unmarked else []
 
     def _set_alarm(self, *, firing: bool) -> None:
-        self.cloud.clients.cloudwatch.set_alarm_state(
+        cloudwatch: Any = self.cloud.clients.cloudwatch
+        cloudwatch.set_alarm_state(
             AlarmName=ALARM, StateValue="ALARM" if firing else "OK", StateReason="set by hand"
         )
 
     def _set_capacity(self, scenario: Scenario, *, none: bool) -> None:
-        first, second, _ = (one["name"] for one in POOL)
+        first, *between, _ = (one["name"] for one in scenario.settings.get("instance_types", POOL))
         every = {one.name for one in instance_types.TYPES}
         hosting = self.cloud.hosting
         hosting.short_of = frozenset(every if none else {first} if scenario.fall_back else ())
-        hosting.quotas = replace(hosting.quotas, instances={second: 0} if scenario.fall_back else {})
+        hosting.quotas = replace(
+            hosting.quotas, instances=dict.fromkeys(between, 0) if scenario.fall_back else {}
+        )
 
     def _lock(self, key: str) -> None:
         """Let a key encrypt the consumer's variables, or none any more."""
@@ -636,7 +658,7 @@ class World:
                 FunctionName=self._functions[TRIGGER], Payload=json.dumps(event).encode()
             )
             result = json.load(answer["Payload"])
-            if "FunctionError" not in answer:
+            if not answer.get("FunctionError"):
                 machine = self.cloud.outputs["StateMachineArn"]
                 return f"{machine.replace(':stateMachine:', ':execution:')}:{result['name']}"
         return None
@@ -665,12 +687,14 @@ class World:
             *((("component", "endpoint"),) if (plan.get("smoke_test") or {}).get("component") else ()),
         )
         image = plan.get("image") or {}
+        offers = (plan.get("instances") or {}).get("offers", ())
         return Outcome(
             ended.status,
             ended.error,
             ended.cause or "",
             "\n".join(self._published()),
             frozenset(f"{kind} {deployment_of(names[field_])}" for kind, field_ in kinds if names)
+            | {f"model {offer['model']}" for offer in offers if offer.get("model")}
             | ({f"image {image['tag']}"} if image else frozenset()),
             names.get("endpoint"),
             naming.endpoint_parameter(naming.stack_of(arn), plan["service"]) if plan else "",
@@ -711,6 +735,12 @@ class World:
             self._scaled() if scenario.act else {},
             self._records() if scenario.act else {},
         )
+
+    def _endpoints(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.cloud.hosting.handle("ListEndpoints", {"MaxResults": 100})[
+            "Endpoints"
+        ]
+        return found
 
     def _components(self) -> list[dict[str, Any]]:
         listed = self.cloud.hosting.handle("ListInferenceComponents", {"MaxResults": 100})
@@ -761,7 +791,7 @@ class World:
     def _ask_consumer(self, scenario: Scenario) -> str | None:
         name = f"{CONSUMER}:{ALIAS}" if scenario.alias else CONSUMER
         answer = self.cloud.clients.lambda_.invoke(FunctionName=name, Payload=b'{"prompt": "What?"}')
-        if "FunctionError" in answer:
+        if answer.get("FunctionError"):
             return None
         result = json.load(answer["Payload"])
         return str(result["endpoint_name"]) if EXPECT["contains"] in result["answer"] else None
@@ -769,8 +799,10 @@ class World:
     def _settle(self) -> None:
         deadline = time.monotonic() + STUCK_S
         lasting = ("InService", "Failed")
-        rows = lambda: self.cloud.hosting.handle("ListEndpoints", {"MaxResults": 100})["Endpoints"]  # noqa: E731
-        while any(row["EndpointStatus"] not in lasting for row in rows()) and time.monotonic() < deadline:
+        while (
+            any(row["EndpointStatus"] not in lasting for row in self._endpoints())
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.005)
         changing = {"Creating", "Updating", "Deleting"}
         while any(row["InferenceComponentStatus"] in changing for row in self._components()):
@@ -1015,8 +1047,7 @@ def tiny_archive(content: bytes) -> bytes:
 
     Its model has a name of its own, so that images which hold different ones are different.
     """
-    sys.path.insert(0, str(TOP / "examples"))
-    from tiny_gguf import write_tiny_gguf
+    from examples.tiny_gguf import write_tiny_gguf
 
     buffer = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=buffer, mode="w") as archive:

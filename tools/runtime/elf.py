@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
@@ -70,7 +71,8 @@ def _library(file: ELFFile) -> Library:
     # A library that needs nothing of glibc is none of ours; one without its sections would pass for such a one.
     if dynamic is None or needs is None:
         raise NotElf("it has no dynamic section, or none with the versions that it needs")
-    tags = list(dynamic.iter_tags())
+    # Each has its text as an attribute that is called like the tag.
+    tags: list[Any] = list(dynamic.iter_tags())
     paths = [one.runpath for one in tags if one.entry.d_tag == "DT_RUNPATH"]
     paths += [one.rpath for one in tags if one.entry.d_tag == "DT_RPATH"]
     machine = file["e_machine"]
@@ -79,6 +81,6 @@ def _library(file: ELFFile) -> Library:
         needed=tuple(one.needed for one in tags if one.entry.d_tag == "DT_NEEDED"),
         runpath=paths[0] if paths else "",
         versions=tuple(
-            sorted((need.name, version.name) for need, rows in needs.iter_versions() for version in rows)
+            sorted((str(need.name), version.name) for need, rows in needs.iter_versions() for version in rows)
         ),
     )

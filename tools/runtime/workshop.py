@@ -99,7 +99,7 @@ def environment() -> dict[str, str]:
 
 def write_compilers(work: Path, machine: str) -> Path:
     """Write the scripts that are a compiler to CMake; return their folder."""
-    import ziglang
+    import ziglang  # type: ignore[import-untyped]
 
     zig = Path(str(ziglang.__file__)).with_name("zig")
     folder = work / "compilers"

@@ -1026,6 +1026,8 @@ def test_a_type_of_another_platform_has_a_model_of_its_own(facts_with: FactsMake
     assert [one["ModelName"] for one in models] == [first.model, second]
     assert second is not None
     assert second.startswith(f"{made.names.model}-")
+    # A rollback that fails itself names what is left by these.
+    assert made.names.other_models == (second,)
     mine, theirs = (one["PrimaryContainer"] for one in models)
     assert theirs["Image"].endswith("/llama-cpp:server-sagemaker-cpu-v1")
     assert {**theirs, "Image": mine["Image"]} == mine
