@@ -806,6 +806,7 @@ def test_a_dry_run_changes_nothing(there: bool, tiny: Path, capsys: pytest.Captu
         "a month",
         f"{len(SUITE)} bytes to s3://",
         " metric filters of its log",
+        "create model, endpoint configuration and endpoint harbour-<digest>",
         "1 case of suite.jsonl: harbour-<digest>, before the switch; 0 may be worse",
         "parameter /sealift/sealift/harbour/endpoint: not set -> harbour-<digest>",
     ):
