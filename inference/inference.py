@@ -274,7 +274,7 @@ def _tried(model: Model, request: Request, prompt: _Prompt, ask: Ask, limits: Li
     wrong = None
     for number in range(tries):
         sampling = replace(ask.sampling, seed=(ask.sampling.seed + number) % (MOST_SEED + 1))
-        found.append(_generated_once(model, prompt, replace(ask, sampling=sampling), limits))
+        found.append(_generated_once(model, request, prompt, replace(ask, sampling=sampling), limits))
         if found[-1].finish_reason == "dead_end" and not request.tools:
             _whole(request, prompt.content(found[-1]))
         ended = found[-1].finish_reason in ("stop", "dead_end") and not found[-1].stopped
@@ -285,7 +285,7 @@ def _tried(model: Model, request: Request, prompt: _Prompt, ask: Ask, limits: Li
     raise schema_not_met(wrong, tries)
 
 
-def _generated_once(model: Model, prompt: _Prompt, ask: Ask, limits: Limits) -> Generation:
+def _generated_once(model: Model, request: Request, prompt: _Prompt, ask: Ask, limits: Limits) -> Generation:
     """Return one answer.
 
     Raises:
@@ -294,7 +294,7 @@ def _generated_once(model: Model, prompt: _Prompt, ask: Ask, limits: Limits) -> 
     try:
         return model.engine.generate(prompt.tokens, ask, limits)
     except ValueError as error:
-        raise grammar_not_taken(error) from error
+        raise grammar_not_taken(error, request) from error
 
 
 def _said(request: Request, rendered: Rendered | None, found: Generation, seed: int) -> Said:
@@ -635,7 +635,7 @@ def _does(model: Loaded) -> str:
 
 def _generated(model: Model, data: Request, arrived: float, identity: str, context: Any) -> tuple[Any, Any]:
     """Return the answer, and what the log says of it, as the next two do."""
-    limits = _limits(model.settings.timeout_s, arrived, context)
+    limits = _limits(model.settings.timeout_s, arrived, context, data.max_time)
     with model.lock:
         answer = complete(
             model,
@@ -672,9 +672,12 @@ def output_fn(prediction: Any, accept: str | None) -> tuple[str, str]:  # noqa: 
     return json.dumps(prediction, ensure_ascii=False), JSON
 
 
-def _limits(timeout_s: float, arrived: float, context: Any) -> Limits:
-    """Return when an answer has to end: what the settings leave of its call's time, or the server's own word."""
-    own = arrived + answering_s(timeout_s)
+def _limits(timeout_s: float, arrived: float, context: Any, wanted_s: float | None = None) -> Limits:
+    """Return when an answer has to end: what the settings leave of its call's time, or the server's own word.
+
+    A request may want it earlier.
+    """
+    own = arrived + min(answering_s(timeout_s), float("inf") if wanted_s is None else wanted_s)
     deadline = getattr(context, "deadline", None)
     gone = getattr(context, "gone", None)
     return Limits(

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from sealift_schema import MOST_NODES, MOST_REPEATS
 from sealift_settings import shown
-from sealift_shortcoming import MOST_DEPTH, SchemaError, check_parts, is_number, is_of_type, resolved
+from sealift_shortcoming import (
+    MOST_DEPTH,
+    SchemaError,
+    check_parts,
+    is_number,
+    is_of_type,
+    places_of,
+    resolved,
+    same,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,17 +42,19 @@ _LISTED = 256
 """Whole numbers between two bounds that are written out one by one."""
 
 
-def loosened(schema: Any, *, annotated: bool = False) -> Any:
+def loosened(schema: Any, *, annotated: bool = False, checked: bool = True) -> Any:
     """Return a schema that a grammar can hold, without references, and that allows at least what this one does.
 
     Args:
         schema: a client's.
         annotated: whether titles and descriptions stay, which no grammar holds and a model may read.
+        checked: whether a value is looked at by the whole schema afterwards, so that its patterns are run.
 
     Raises:
         SchemaError: when it is too large or too deep, has a pattern that cannot be checked, or a reference to nothing.
     """
-    check_parts(schema, "schema")
+    if checked:
+        check_parts(schema, "schema")
     return _spelled(_Loosening(schema, annotated=annotated).one(schema, "schema", 0, ()))
 
 
@@ -125,7 +136,10 @@ class _Loosening:
         """Return what a grammar holds of a schema's own keywords."""
         kept = {name: schema[name] for name in ("type", "enum", "const") if name in schema}
         if "enum" in kept or "const" in kept:
-            return kept
+            return _listed_values(kept)
+        if isinstance(schema.get("items"), list):
+            places, rest = places_of(schema)
+            schema = {**schema, "prefixItems": places, "items": rest}
         for kind, names in _KEPT.items():
             given = {name: schema[name] for name in names if name in schema}
             if not given or ("type" in kept and kind not in _list(kept["type"])):
@@ -198,6 +212,17 @@ class _Loosening:
         if low is not None and high is not None and 0 <= high - low < _LISTED:
             return {"enum": list(range(low, high + 1))}
         return {name: value for name, value in (("minimum", low), ("maximum", high)) if value is not None}
+
+
+def _listed_values(kept: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that a schema lists, without those that its type or its `const` rules out beside them."""
+    if "enum" not in kept or not isinstance(kept["enum"], list):
+        return kept
+    values, kinds = kept["enum"], _list(kept.get("type", []))
+    if "const" in kept and any(same(kept["const"], value) for value in values):
+        return {name: value for name, value in kept.items() if name != "enum"}
+    fitting = [value for value in values if not kinds or any(is_of_type(value, kind) for kind in kinds)]
+    return {**kept, "enum": fitting or values}
 
 
 def _whole_bounds(given: dict[str, Any]) -> tuple[int | None, int | None]:
@@ -330,10 +355,10 @@ def _parts_held(schema: dict[str, Any], all_held: Callable[[Sequence[Any]], bool
         return False
     parts = [part for part in properties.values() if part is not False]
     parts += [further] if isinstance(further, dict) else []
-    places, items = schema.get("prefixItems", []), schema.get("items", True)
+    places, items = places_of(schema)
     if places:
         low, high = schema.get("minItems", 0), schema.get("maxItems")
-        full = isinstance(places, list) and low <= len(places) and high in (None, len(places))
+        full = low <= len(places) and high in (None, len(places))
         # A list of such places has just these, whatever may follow.
         return full and all_held([*parts, *places])
     return all_held([*parts, *([items] if items is not False else [])])

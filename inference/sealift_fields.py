@@ -78,7 +78,7 @@ TEXT = Kind("a text", lambda value: isinstance(value, str))
 SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
 OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 LIST = Kind("a list", lambda value: isinstance(value, list))
-EMPTY = Kind("nothing in it", lambda value: value in ([], {}, "", False))
+EMPTY = Kind("nothing in it", lambda value: value in ([], {}, "", False))  # and 0, which is False to Python
 OFF = Kind("false", lambda value: value is False)
 ON = Kind("true", lambda value: value is True)
 ZERO = Kind("0", lambda value: _number(value) and value == 0)
@@ -90,9 +90,10 @@ CHOICES = Kind(
     ),
 )
 TOKENS = Kind(
-    "a list of up to 64 tokens",
+    "a list of up to 64 tokens, or one",
     lambda value: (
-        isinstance(value, list) and len(value) <= 64 and all(_whole(one) and one >= 0 for one in value)
+        (isinstance(value, list) and len(value) <= 64 and all(_whole(one) and one >= 0 for one in value))
+        or (_whole(value) and value >= 0)
     ),
 )
 _INTEGER = Kind("a whole number", _whole)
@@ -101,6 +102,7 @@ _AS_MANY = Kind(
     "a whole number of at least 1, or -1 for as many tokens as the context has room for",
     lambda value: _whole(value) and (value >= 1 or value == -1),
 )
+_SECONDS = Kind("a number of seconds above 0", lambda value: _number(value) and value > 0)
 _POSITIVE = Kind(
     "a number above 0, 1000 at most, that is 1 to penalize nothing",
     lambda value: _number(value) and 1e-3 <= value <= 1000,
@@ -214,12 +216,15 @@ def _ignored(name: str, forms: tuple[str, ...], takes: Kind | Range = ANY, **mor
 
 
 def _refused(name: str, forms: tuple[str, ...], takes: Kind | Range, instead: str, **more: Any) -> Field:
-    return Field(name, REFUSED, forms, takes, instead=instead, **more)
+    # llama-server passes over what it does not know.
+    return Field(name, REFUSED, forms, takes, instead=instead, **{"llama_server": IGNORED, **more})
 
 
 _LLAMA: dict[str, Any] = {"senders": "llama.cpp", "llama_server": HONORED}
 _THEIRS = "containers 'custom' and 'llama-cpp' take it"
 _NOBODY = "no container here does that"
+_FORBIDS = "send 'logit_bias' with false for its tokens"
+_OF_TEXTS = "container 'llama-cpp' takes it"
 
 FIELDS = (
     # How long, and how often
@@ -231,7 +236,8 @@ FIELDS = (
         senders="openai, tgi, djl, vllm, llama.cpp",
     ),
     _honored("max_length", (INPUTS,), Range(1, 1_000_000), senders="djl", llama_server=IGNORED),
-    _honored("stop", GENERATING, ANY, aliases=("stop_sequences",), senders="openai, tgi, djl"),
+    _honored("max_time", (INPUTS,), _SECONDS, senders="tgi", llama_server=IGNORED),
+    _honored("stop", GENERATING, ANY, aliases=("stop_sequences", "stop_strings"), senders="openai, tgi, djl"),
     _honored("n", GENERATING, _CHOICES, aliases=("n_cmpl", "num_return_sequences"), senders="openai, djl"),
     _honored("best_of", (COMPLETION, INPUTS, CHAT), _CHOICES, senders="openai, tgi", llama_server=IGNORED),
     _honored("stream", GENERATING, SWITCH, senders="openai, tgi, djl"),
@@ -282,7 +288,13 @@ FIELDS = (
         without="container 'pytorch' takes it",
     ),
     _honored(
-        "stop_token_ids", GENERATING, TOKENS, senders="vllm", llama_server=IGNORED, without="send 'stop'"
+        "stop_token_ids",
+        GENERATING,
+        TOKENS,
+        aliases=("eos_token_id",),
+        senders="vllm, tgi",
+        llama_server=IGNORED,
+        without="send 'stop'; container 'pytorch' takes it",
     ),
     _honored(
         "include_stop_str_in_output",
@@ -317,6 +329,7 @@ FIELDS = (
         senders="llama.cpp, tgi, vllm",
         llama_server=HONORED,
     ),
+    _honored("structured_outputs", GENERATING, OBJECT, senders="vllm", llama_server=IGNORED),
     # Tools and thinking
     _honored("tools", (CHAT, RESPONSES), LIST),
     _honored("tool_choice", (CHAT, RESPONSES), ANY),
@@ -340,6 +353,7 @@ FIELDS = (
     # Embeddings
     _honored("encoding_format", (EMBEDDINGS,), _among("float", "base64")),
     _honored("dimensions", (EMBEDDINGS,), Range(1, 1_000_000), llama_server=IGNORED),
+    _honored("mode", (INPUTS,), _among("embedding"), senders="djl"),
     # Ranking
     _honored("documents", (RERANK,), LIST, senders="jina, cohere, llama.cpp, vllm"),
     _honored("texts", (RERANK,), LIST, senders="tei, llama.cpp"),
@@ -375,6 +389,14 @@ FIELDS = (
     _ignored("n_discard", GENERATING, **_LLAMA),
     _ignored("adaptive_decay", GENERATING, beyond=_DECAY, **_LLAMA),
     _ignored("spaces_between_special_tokens", GENERATING, senders="vllm"),
+    _ignored("guided_decoding_backend", GENERATING, senders="vllm"),
+    _ignored("cache_salt", GENERATING, senders="vllm"),
+    _ignored("use_cache", (INPUTS,), senders="tgi"),
+    _ignored("pad_token_id", (INPUTS,), senders="tgi"),
+    *(
+        _ignored(f"speculative.{name}", GENERATING, senders="llama.cpp")
+        for name in ("n_min", "n_max", "p_min")
+    ),
     _ignored("options", (INPUTS,), senders="tgi"),
     _ignored("sagemaker_base_url", (INPUTS,), senders="litellm"),
     _ignored("model_id", (INPUTS,), senders="litellm"),
@@ -413,7 +435,7 @@ FIELDS = (
         (CHAT,),
         _among(-1),
         _THEIRS,
-        aliases=("thinking_budget_tokens",),
+        aliases=("thinking_budget_tokens", "thinking_token_budget"),
         beyond=_WINDOW,
         **_LLAMA,
     ),
@@ -435,7 +457,49 @@ FIELDS = (
     _refused("adapter_id", (INPUTS,), NOTHING, _NOBODY, senders="tgi"),
     _refused("num_beams", GENERATING, _among(1), _NOBODY, senders="djl"),
     _refused("use_beam_search", GENERATING, OFF, _NOBODY, senders="vllm"),
-    _refused("max_time", (INPUTS,), NOTHING, "set timeout_s when deploying", senders="tgi"),
+    # Of transformers' pipelines and of what stands in their place
+    _refused("num_beam_groups", (INPUTS,), _among(1), _NOBODY, senders="tgi"),
+    _refused("diversity_penalty", (INPUTS,), ZERO, _NOBODY, senders="tgi"),
+    _refused("penalty_alpha", (INPUTS,), ZERO, _NOBODY, senders="tgi"),
+    _refused("epsilon_cutoff", (INPUTS,), ZERO, "send 'min_p'", senders="tgi"),
+    _refused("eta_cutoff", (INPUTS,), ZERO, "send 'min_p'", senders="tgi"),
+    _refused("renormalize_logits", (INPUTS,), OFF, _NOBODY, senders="tgi"),
+    _refused("bad_words_ids", (INPUTS,), EMPTY, _FORBIDS, senders="tgi"),
+    _refused("return_tensors", (INPUTS,), OFF, _NOBODY, senders="tgi"),
+    _refused("prefix", (INPUTS,), EMPTY, "send it as the beginning of 'inputs'", senders="tgi"),
+    _refused("handle_long_generation", (INPUTS,), NOTHING, "send a shorter text", senders="tgi"),
+    _refused("output_formatter", (INPUTS,), _among("json"), "leave it out", senders="djl"),
+    _refused("adapters", (INPUTS,), EMPTY, _NOBODY, senders="djl"),
+    # Of vLLM
+    _refused("bad_words", GENERATING, EMPTY, _FORBIDS, senders="vllm"),
+    _refused("allowed_token_ids", GENERATING, EMPTY, "send 'guided_choice' or 'grammar'", senders="vllm"),
+    _refused("normalize", (EMBEDDINGS, INPUTS), ON, "leave it out: vectors have length 1", senders="tei"),
+    _refused(
+        "embd_normalize",
+        (EMBEDDINGS,),
+        _among(2),
+        "leave it out: vectors have length 1",
+        senders="llama.cpp",
+        llama_server=HONORED,
+    ),
+    _refused("truncate_prompt_tokens", GENERATING, NOTHING, "send a shorter prompt", senders="vllm"),
+    _refused("return_token_ids", GENERATING, OFF, "send 'logprobs'", senders="vllm"),
+    _refused("return_tokens_as_token_ids", GENERATING, OFF, _NOBODY, senders="vllm"),
+    _refused("include_reasoning", (CHAT,), ON, "leave 'reasoning_content' aside", senders="vllm"),
+    _refused("chat_template", (CHAT,), NOTHING, "deploy a model that has it", senders="vllm"),
+    _refused("structural_tag", GENERATING, NOTHING, "send 'grammar'", senders="vllm"),
+    _refused("guided_whitespace_pattern", GENERATING, NOTHING, "send 'grammar'", senders="vllm"),
+    *(
+        _refused(name, GENERATING, EMPTY, _NOBODY, senders="vllm")
+        for name in ("mm_processor_kwargs", "vllm_xargs", "kv_transfer_params", "logits_processors")
+    ),
+    # Of llama-server, that it hands to itself
+    _refused("grammar_lazy", GENERATING, OFF, _OF_TEXTS, **_LLAMA),
+    _refused("grammar_triggers", GENERATING, EMPTY, _OF_TEXTS, **_LLAMA),
+    _refused("preserved_tokens", GENERATING, EMPTY, _OF_TEXTS, **_LLAMA),
+    _refused(
+        "image_data", GENERATING, EMPTY, "send an 'image_url' among a message's parts", senders="llama.cpp"
+    ),
     _refused("no_repeat_ngram_size", GENERATING, ZERO, "send 'dry_multiplier'", senders="djl"),
     _refused("prompt_logprobs", GENERATING, OFF, _NOBODY, senders="vllm"),
     _refused("skip_special_tokens", GENERATING, ON, _NOBODY, senders="vllm"),

@@ -11,9 +11,12 @@ import binascii
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sealift_settings import listed, shown, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 MOST_TOOLS = 128
@@ -23,8 +26,13 @@ _OF_ROLE = {
     "assistant": ("tool_calls", "function_call", "reasoning_content"),
     "tool": ("tool_call_id",),
 }
-_ECHOED = ("refusal", "annotations", "audio", "id", "type", "status", "reasoning", "cache_control")
-"""What an answer of OpenAI's has and clients send back with it; nothing of it reaches a template."""
+_ECHOED = (
+    *("refusal", "annotations", "audio", "id", "type", "status", "phase", "reasoning", "cache_control"),
+    *("parsed", "provider_specific_fields", "thinking_blocks", "reasoning_details", "prefix"),
+)
+"""What an answer of OpenAI's has, or a client's library adds to it, and is sent back with it; nothing of it reaches a
+template. `parsed` is the openai package's, the next three litellm's; a `prefix` is what the last message is anyway."""
+_NAMED = ("name", "tool_call_id", "reasoning_content")
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _IMAGE_PARTS = ("image_url", "input_image")
 """As a chat has them, and a response."""
@@ -100,8 +108,8 @@ def _message(path: str, value: Any, problems: Problems, *, sees: bool) -> dict[s
     message["content"] = _content(f"{path}.content", value, problems, spare=bool(calls), sees=sees)
     if calls:
         message["tool_calls"] = calls
-    for name in ("name", "tool_call_id", "reasoning_content"):
-        if name in given and name in known:
+    for name in _NAMED:  # an empty one is what a library begins to collect a stream with
+        if given.get(name, "") != "" and name in known:
             message[name] = text_of(f"{path}.{name}", given[name], problems)
     return message
 
@@ -123,10 +131,14 @@ def _content(
         return _seen(path, parts, problems)
     texts = [text for text in map(_text_in, parts) if text is not None]
     if len(texts) != len(parts):
-        problems.add(
-            path,
-            f"{path} is {shown(value)}; wanted a text or a list of parts of type 'text': {_SENDS_IMAGES}",
-        )
+        wanted = "wanted a text or a list of parts of type 'text'"
+        strange = next((part for part in parts if _text_in(part) is None), None)
+        kind = strange.get("type") if isinstance(strange, dict) else None
+        if _is_image(strange):
+            wanted += f": {_SENDS_IMAGES}"
+        elif isinstance(kind, str) and kind not in _TEXT_PARTS:
+            wanted += f": {shown(kind)} is for no container here"
+        problems.add(path, f"{path} is {shown(value)}; {wanted}")
         return ""
     return _checked(path, "".join(texts), problems)
 
@@ -212,9 +224,17 @@ def _calls(path: str, message: dict[str, Any], problems: Problems) -> list[dict[
                 where, f"{where} is {shown(call)}; wanted {{'function': {{'name': ..., 'arguments': ...}}}}"
             )
             continue
-        given = function.get("arguments", "{}")
+        given = function.get("arguments")
+        if given is None or given == "":  # a call without arguments, as some write it
+            given = "{}"
         arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
         _checked(f"{where}.function.arguments", arguments, problems)
+        if not _is_json(arguments):
+            problems.add(
+                f"{where}.function.arguments",
+                f"{where}.function.arguments is {shown(arguments)}, which is no JSON; wanted an object as text: send "
+                "an answer that was cut within a call without that call",
+            )
         identity = call.get("id")
         made.append(
             {
@@ -224,6 +244,19 @@ def _calls(path: str, message: dict[str, Any], problems: Problems) -> list[dict[
             }
         )
     return made
+
+
+def _is_json(text: str) -> bool:
+    """Return whether a text is JSON, as strictly as llama.cpp reads it, which takes no others for any template."""
+    try:
+        json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def tools_of(tools: list[Any], functions: list[Any], problems: Problems) -> tuple[dict[str, Any], ...]:
@@ -236,11 +269,21 @@ def tools_of(tools: list[Any], functions: list[Any], problems: Problems) -> tupl
     for name, number, tool in given[:MOST_TOOLS]:
         path = f"{name}[{number}]"
         function = tool.get("function") if isinstance(tool, dict) else None
+        if isinstance(function, dict):  # null is what is not there
+            function = {key: value for key, value in function.items() if value is not None}
         called = function.get("name") if isinstance(function, dict) else None
-        if not isinstance(tool, dict) or tool.get("type", "function") != "function":
-            problems.add(path, f"{path} is {shown(tool)}; wanted a tool of type 'function'")
+        if not isinstance(tool, dict) or (tool.get("type") or "function") != "function":
+            problems.add(
+                path,
+                f"{path} is {shown(tool)}; wanted a tool of type 'function': no container here has others",
+            )
         elif not isinstance(function, dict) or not isinstance(called, str) or not called:
-            problems.add(path, f"{path} is {shown(tool)}; wanted a function with a 'name'")
+            problems.add(
+                path, f"{path} is {shown(tool)}; wanted {{'type': 'function', 'function': {{'name': ...}}}}"
+            )
+        elif not isinstance(function.get("description", ""), str):
+            given_as = shown(function["description"])
+            problems.add(path, f"{path}.function.description is {given_as}; wanted a text")
         elif not isinstance(function.get("parameters", {}), dict):
             problems.add(path, f"{path}.function.parameters is not a JSON schema; wanted an object")
         else:
@@ -248,25 +291,57 @@ def tools_of(tools: list[Any], functions: list[Any], problems: Problems) -> tupl
     return tuple(found)
 
 
-def tool_choice_of(choice: Any, older: Any, tools: tuple[dict[str, Any], ...], problems: Problems) -> str:
-    """Return which tool is to be called: none, auto, required, or `=NAME`; what is said without tools is no matter."""
+def tool_choice_of(
+    choice: Any, older: Any, tools: tuple[dict[str, Any], ...], problems: Problems
+) -> tuple[str, tuple[dict[str, Any], ...]]:
+    """Return which tool is to be called, and the tools that may be.
+
+    The first is none, auto, required, or `=NAME`. What is said without tools is no matter.
+    """
     param = "tool_choice" if choice is not None else "function_call"
     wanted = choice if choice is not None else older
     if wanted is None or not tools:
-        return "auto"
+        return "auto", tools
+    named = {str(tool["function"]["name"]): tool for tool in tools}
+    if isinstance(wanted, dict) and wanted.get("type") == "allowed_tools":
+        # A chat has an object of that name, a response has its fields beside the type.
+        allowed = wanted.get("allowed_tools", wanted)
+        listed_tools = allowed.get("tools") if isinstance(allowed, dict) else None
+        names = [_name_in(one) for one in listed_tools] if isinstance(listed_tools, list) else []
+        if not names or any(name not in named for name in names) or allowed.get("mode") not in _MODES:
+            problems.add(
+                param,
+                f"{param!r} is {shown(wanted)}; wanted a 'mode' of 'auto' or 'required', and 'tools' with some of "
+                f"{_several(named)}",
+            )
+            return "auto", tools
+        return str(allowed["mode"]), tuple(tool for name, tool in named.items() if name in names)
     if isinstance(wanted, dict) and wanted.get("type") in ("none", "auto", "required", "any"):
         wanted = wanted["type"]
     if wanted == "any":  # as Mistral says it
         wanted = "required"
     if wanted in ("none", "auto", "required"):
-        return str(wanted)
-    function = wanted.get("function", wanted) if isinstance(wanted, dict) else None
-    name = function.get("name") if isinstance(function, dict) else None
-    names = [tool["function"]["name"] for tool in tools]
-    if name not in names:
+        return str(wanted), tools
+    name = (
+        wanted if isinstance(wanted, str) else _name_in(wanted)
+    )  # text-generation-inference has the bare name
+    if name not in named:
         problems.add(
             param,
-            f"{param!r} is {shown(wanted)}; wanted 'none', 'auto', 'required' or one of the tools: "
-            f"{', '.join(names[:9])}",
+            f"{param!r} is {shown(wanted)}; wanted 'none', 'auto', 'required' or one of the tools: {_several(named)}",
         )
-    return f"={name}"
+    return f"={name}", tools
+
+
+_MODES = ("auto", "required")
+
+
+def _name_in(value: Any) -> Any:
+    """Return the name of a function as a choice or a list of tools has it, within `function` or without; or None."""
+    function = value.get("function", value) if isinstance(value, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _several(names: Iterable[str]) -> str:
+    return ", ".join(list(names)[:9])

@@ -6,6 +6,7 @@ to guess: a request is told everything that is wrong with it, once.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from dataclasses import dataclass, field, replace
@@ -63,7 +64,7 @@ MOST_CHOICES = 128
 """Answers to one request: of all its prompts together."""
 MOST_TEXTS = 2048
 """OpenAI's bound of an embeddings request's inputs."""
-MOST_STOPS = 16
+MOST_STOPS = 128
 MOST_BIAS = 10_000
 """What is added to a logit at most; OpenAI's own bound is 100."""
 _EMBEDS, _JUMPSTART = "input", "text_inputs"
@@ -93,6 +94,10 @@ class Request:
     """-1 for as many as there is room for."""
     max_length: int | None = None
     """Tokens of prompt and answer together, as JumpStart's older models count."""
+    max_time: float | None = None
+    """Seconds from its arrival on that its answer may take, where it says less than the call has."""
+    mode: str | None = None
+    """`embedding` where it asks for that by JumpStart's name."""
     temperature: float | None = None
     top_p: float | None = None
     stop: tuple[str, ...] = ()
@@ -239,7 +244,18 @@ def parse_body(
     except (ValueError, RecursionError) as error:
         reason = "it is empty" if not body else str(error)
         raise BadRequest(400, f"the body is not JSON: {reason}", code="invalid_json") from error
-    return parse_request(document, sees=sees, adapted=adapted)
+    request = parse_request(document, sees=sees, adapted=adapted)
+    if _HALF.search(text) and not encodable(json.dumps(document, ensure_ascii=False)):
+        raise BadRequest(
+            400,
+            "the body holds half of a surrogate pair; wanted whole Unicode characters",
+            code="invalid_value",
+        )
+    return request
+
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]", re.ASCII)
+"""What half of a pair is written as in JSON: nothing further takes one that is alone, wherever it stands."""
 
 
 def _no_constant(name: str) -> Any:
@@ -415,18 +431,18 @@ def _options(
 ) -> dict[str, Any]:
     """Return the options by `Request`'s names."""
     known = _Known()
-    for given, value in options.items():
+    for given, value in ((name, _whole(value)) for name, value in options.items()):
         found = fields.BY_NAME.get(given)
         if found is None:
             names = [*fields.taken_by(form or fields.CHAT), *_SOURCES, "parameters"]
-            problems.add(given, unknown(given, names), "unknown_parameter")
+            problems.add(given, _unknown(given, names), "unknown_parameter")
         elif _suits(found, given, value, form, problems, adapted=adapted):
             if known.get(found.name, value) != value:
                 problems.add(given, f"{given!r} and another name of {found.name!r} are both there; give one")
             known[found.name] = value
             known.spelled[found.name] = given
     values: dict[str, Any] = {}
-    _set_plain(values, known)
+    _set_plain(values, known, problems)
     further = {name: value for name, value in known.items() if fields.BY_NAME[name].beyond is not None}
     if further:
         values["further"] = further
@@ -438,6 +454,21 @@ def _options(
     if "stop" in known:
         values["stop"] = _stops(known.spelled["stop"], known["stop"], problems)
     return values
+
+
+def _unknown(given: str, names: Sequence[str]) -> str:
+    """Return what is wrong with a name: there are too many others to tell them all."""
+    hint = difflib.get_close_matches(given, names, n=1)
+    return f"unknown field {shown(given)}; " + (
+        f"did you mean {hint[0]!r}?"
+        if hint
+        else "leave it out: docs/requests.md of Sealift has all that there are"
+    )
+
+
+def _whole(value: Any) -> Any:
+    """Return a whole number as one: JSON has one kind of numbers, and some clients write 1.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class _Known(dict):  # type: ignore[type-arg]
@@ -473,7 +504,7 @@ def _suits(
     return False
 
 
-def _set_plain(values: dict[str, Any], known: _Known) -> None:
+def _set_plain(values: dict[str, Any], known: _Known, problems: Problems) -> None:
     """Put the options that need nothing but another name."""
     for name in (
         *("max_tokens", "temperature", "top_p", "best_of", "stream", "ignore_eos", "echo", "details"),
@@ -491,14 +522,19 @@ def _set_plain(values: dict[str, Any], known: _Known) -> None:
     ):
         if theirs in known:
             values[name] = known[theirs]
-    values["stop_tokens"] = tuple(known.get("stop_token_ids", ()))
-    for name in ("suffix", "dimensions", "max_length"):
+    tokens = known.get("stop_token_ids", ())
+    values["stop_tokens"] = (tokens,) if isinstance(tokens, int) else tuple(tokens)
+    for name in ("suffix", "dimensions", "max_length", "max_time", "mode"):
         if known.get(name):
             values[name] = known[name]
     if known.get("stream_options", {}).get("include_usage") is True:
         values["usage_in_stream"] = True
     _set_sampling(values, known)
     template = dict(known.get("chat_template_kwargs", {}))
+    thinks = template.get("enable_thinking", True)
+    if not isinstance(thinks, bool) and thinks is not None:
+        path = "chat_template_kwargs.enable_thinking"
+        problems.add(path, f"{path} is {shown(thinks)}; wanted {fields.SWITCH}")
     template |= {name: known[name] for name in ("reasoning_effort", "enable_thinking") if name in known}
     if template:
         values["template"] = template
@@ -531,7 +567,8 @@ def _bias_of(value: Any) -> float:
 
 def _set_schema(values: dict[str, Any], known: _Known, problems: Problems) -> None:
     """Put the grammar or the schema that an answer has to keep to."""
-    given = [name for name in _SCHEMAS if name in known]
+    _set_structured(known, problems)
+    given = [name for name in _SCHEMAS if name in known and not _is_plain(name, known[name])]
     if len(given) > 1:
         spelled = [repr(known.spelled[name]) for name in given]
         problems.add(known.spelled[given[1]], f"{' and '.join(spelled)} are both there; give one")
@@ -545,6 +582,41 @@ def _set_schema(values: dict[str, Any], known: _Known, problems: Problems) -> No
             problems.add(spelled, f"{spelled!r}: {error}", "invalid_grammar")
 
 
+def _is_plain(name: str, value: Any) -> bool:
+    """Return whether a field asks for text in so many words, which nothing beside it contradicts."""
+    return name == "response_format" and isinstance(value, dict) and value.get("type") == "text"
+
+
+_STRUCTURED = {
+    "json": "json_schema",
+    "regex": "guided_regex",
+    "choice": "guided_choice",
+    "grammar": "grammar",
+}
+"""vLLM's names within `structured_outputs`."""
+
+
+def _set_structured(known: _Known, problems: Problems) -> None:
+    """Put what vLLM's `structured_outputs` holds under the names that it has alone."""
+    param = "structured_outputs"
+    given = {name: value for name, value in known.pop(param, {}).items() if value not in (None, False)}
+    for name, value in given.items():
+        own = _STRUCTURED.get(name, "response_format")
+        if name not in (*_STRUCTURED, "json_object"):
+            problems.add(
+                param, f"{param!r}: {unknown(name, [*_STRUCTURED, 'json_object'])}", "unknown_parameter"
+            )
+            continue
+        if not fields.BY_NAME[own].takes.accepts(value):
+            problems.add(param, f"{param!r}: {name!r} is {shown(value)}; wanted {fields.BY_NAME[own].takes}")
+            continue
+        if own in known:
+            problems.add(param, f"{param!r} and {known.spelled[own]!r} are both there; give one")
+            continue
+        known[own] = value if name in _STRUCTURED else {"type": name}
+        known.spelled[own] = param
+
+
 def _held_to(name: str, value: Any, problems: Problems) -> dict[str, Any]:
     """Return the grammar or the schema of one field.
 
@@ -554,10 +626,11 @@ def _held_to(name: str, value: Any, problems: Problems) -> dict[str, Any]:
     """
     if name == "guided_choice":
         return {"grammar": sealift_grammar.of_choices(value)}
-    if name == "grammar" and isinstance(value, dict):  # as text-generation-inference writes it
+    if name in ("grammar", "response_format") and isinstance(value, dict):
+        # As text-generation-inference writes it
         if value.get("type") == "regex" and isinstance(value.get("value"), str):
             name, value = "guided_regex", value["value"]
-        elif value.get("type") in ("json", "json_schema"):
+        elif name == "response_format" or value.get("type") in ("json", "json_schema"):
             name = "response_format"
         else:
             raise sealift_grammar.GrammarError(f"it is {shown(value)}; wanted {fields.GRAMMAR}")
@@ -565,7 +638,7 @@ def _held_to(name: str, value: Any, problems: Problems) -> dict[str, Any]:
         return {"grammar": sealift_grammar.of_pattern(value)}
     if name == "grammar":
         return {"grammar": sealift_grammar.of_text(value)}
-    schema = _format_of(value, problems) if name == "response_format" else value
+    schema = _format_of(value, problems) if name == "response_format" else _written(value)
     if schema is None:
         return {}
     check(loosened(schema))
@@ -581,31 +654,60 @@ def _format_of(value: Any, problems: Problems) -> Any:
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "text":
         return None
-    if kind == "json_object":
-        return value.get("schema") or _ANY  # llama-server takes a schema here
-    if kind == "json":
-        return value.get("value") or value.get("schema") or _ANY  # as text-generation-inference writes it
-    described = value.get("json_schema") if kind == "json_schema" else None
-    if not isinstance(described, dict) or "schema" not in described:
+    if kind == "json_object":  # llama-server takes a schema here, and litellm sends one by another name
+        return _written(value.get("schema") or value.get("response_schema") or _ANY)
+    if kind == "json":  # as text-generation-inference writes it
+        return _written(value.get("value") or value.get("schema") or _ANY)
+    described = _described(value) if kind == "json_schema" else None
+    if not isinstance(described, dict):
         wanted = "{'type': 'text'}, {'type': 'json_object'} or {'type': 'json_schema', 'json_schema': {'schema': ...}}"
         problems.add("response_format", f"'response_format' is {shown(value)}; wanted {wanted}")
         return None
     further = sorted(
-        (set(value) - {"type", "json_schema"})
-        | (set(described) - {"type", "schema", "name", "strict", "description"})
+        set(described) - {"type", "schema", "schema_definition", "name", "strict", "description"}
     )
     if further:
         problems.add(
             "response_format",
             f"'response_format' has {further[0]!r}; wanted 'schema', 'name', 'description' and 'strict' only",
         )
-    return described["schema"]
+    # Without one it is any object, as in OpenAI's own; the other name is Mistral's.
+    schema = described.get("schema", described.get("schema_definition"))
+    return _ANY if schema is None else _written(schema)
+
+
+def _described(value: dict[str, Any]) -> Any:
+    """Return what a response_format of type `json_schema` says of its schema.
+
+    OpenAI's chats have it in an object of that name, its responses beside the type, text-generation-inference in
+    `value`.
+    """
+    beside = {name: one for name, one in value.items() if name not in ("type", "json_schema")}
+    if "json_schema" in value:
+        described = value["json_schema"]
+        return {**beside, **described} if isinstance(described, dict) else None
+    if "value" in beside:
+        inner = beside["value"]
+        return inner if isinstance(inner, dict) and "schema" in inner else {"schema": inner}
+    return beside if beside.get("schema") is not None else None
+
+
+def _written(schema: Any) -> Any:
+    """Return a schema; one that is written as a text, as some clients of vLLM and others do, is read."""
+    if not isinstance(schema, str):
+        return schema
+    try:
+        return json.loads(schema)
+    except ValueError as error:
+        raise SchemaError(
+            f"the schema is {shown(schema)}, a text that is no JSON; wanted an object"
+        ) from error
 
 
 def _set_tools(values: dict[str, Any], known: _Known, problems: Problems) -> None:
     """Put the tools and which of them is to be called; legacy functions are tools by another name."""
     tools = tools_of(known.get("tools", []), known.get("functions", []), problems)
-    choice = tool_choice_of(known.get("tool_choice"), known.get("function_call"), tools, problems)
+    choice, tools = tool_choice_of(known.get("tool_choice"), known.get("function_call"), tools, problems)
     if not tools or choice == "none":
         return
     values |= {"tools": tools, "tool_choice": choice}
@@ -660,13 +762,13 @@ def _stops(name: str, value: Any, problems: Problems) -> tuple[str, ...]:
     right = (
         isinstance(stops, list)
         and len(stops) <= MOST_STOPS
-        and all(isinstance(stop, str) and stop and encodable(stop) for stop in stops)
+        and all(isinstance(stop, str) and encodable(stop) for stop in stops)
     )
     if not right:
-        wanted = f"a text or a list of up to {MOST_STOPS} texts, none of them empty"
+        wanted = f"a text or a list of up to {MOST_STOPS} texts"
         problems.add(name, f"{name!r} is {shown(value)}; wanted {wanted}")
         return ()
-    return tuple(stops)
+    return tuple(filter(None, stops))  # an empty one, as forms send it, ends nothing
 
 
 def _check_together(values: dict[str, Any], form: str | None, problems: Problems, *, adapted: bool) -> None:
@@ -717,7 +819,8 @@ def suited(request: Request, does: str, name: str) -> Request:
         BadRequest: when it asks a model for what it does not do.
     """
     embeds, generates = does == fields.EMBEDDINGS, does == fields.CHAT
-    if request.form in (fields.GENERATING if generates else (does,)):
+    wrong = generates and request.mode is not None
+    if request.form in (fields.GENERATING if generates else (does,)) and not wrong:
         return request
     if embeds and request.source == "inputs" and not request.stream:
         texts = tuple(subject for subject in request.subjects if isinstance(subject, str))
@@ -736,7 +839,7 @@ def suited(request: Request, does: str, name: str) -> Request:
         can, ask = "ranks texts, and does nothing else", "'query' and 'documents'"
     raise BadRequest(
         400,
-        f"the request has {request.source!r}, and model {name!r} {can}; ask with {ask}",
+        f"the request has {'mode' if wrong else request.source!r}, and model {name!r} {can}; ask with {ask}",
         param=request.source,
         code="wrong_task",
     )
@@ -791,8 +894,20 @@ def wrong_schema(request: Request, error: ValueError) -> BadRequest:
     return BadRequest(400, str(error), param=param, code="invalid_schema")
 
 
-def grammar_not_taken(reason: object) -> BadRequest:
+_NO_GRAMMAR = "failed to parse grammar"
+"""llama.cpp's word for a grammar that it has made wrongly itself, since there is no such form."""
+
+
+def grammar_not_taken(reason: object, request: Request | None = None) -> BadRequest:
     """Return the refusal of what an answer has to be, by llama.cpp."""
+    if request is not None and request.tools and request.schema is not None and _NO_GRAMMAR in str(reason):
+        return BadRequest(
+            400,
+            "the model's chat template has no form for tools and a response_format at once; send one of them, or "
+            "have the answer told by a tool",
+            param="response_format",
+            code="unsupported_value",
+        )
     return BadRequest(
         400,
         f"llama.cpp does not take the grammar of this request: {reason}; ask for something simpler",

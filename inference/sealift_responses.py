@@ -25,8 +25,18 @@ def is_for_responses(given: dict[str, Any]) -> bool:
     value = given["input"]
     if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
         return True
-    found = [fields.BY_NAME[name] for name in given if name in fields.BY_NAME]
-    return any(fields.RESPONSES in field.forms and fields.EMBEDDINGS not in field.forms for field in found)
+    # What changes nothing says nothing: clients of embeddings send "stream": false as well.
+    found = [
+        fields.BY_NAME[name]
+        for name, value in given.items()
+        if name in fields.BY_NAME and value is not False and value not in ([], {}, "")
+    ]
+    return any(
+        fields.RESPONSES in field.forms
+        and fields.EMBEDDINGS not in field.forms
+        and field.place != fields.IGNORED
+        for field in found
+    )
 
 
 def chat_of(given: dict[str, Any], problems: Problems) -> dict[str, Any]:
@@ -38,7 +48,7 @@ def chat_of(given: dict[str, Any], problems: Problems) -> dict[str, Any]:
     }
     value = given["input"]
     items = [{"role": "user", "content": value}] if isinstance(value, str) else value
-    messages = list(_messages(items, problems)) if isinstance(items, list) else items
+    messages = _messages(items, problems) if isinstance(items, list) else items
     if "instructions" in given and isinstance(messages, list):
         messages = [{"role": "system", "content": given["instructions"]}, *messages]
     chat["messages"] = messages
@@ -57,28 +67,45 @@ def chat_of(given: dict[str, Any], problems: Problems) -> dict[str, Any]:
             else tool
             for tool in given["tools"]
         ]
+    if chat.get("n", 1) != 1:
+        problems.add("n", f"'n' is {shown(chat['n'])}, and a response is one answer; ask with 'messages'")
     if "top_logprobs" in chat:
         chat["logprobs"] = True
     return chat
 
 
-def _messages(items: list[Any], problems: Problems) -> Iterator[dict[str, Any]]:
+def _messages(items: list[Any], problems: Problems) -> list[Any]:
+    """Return the messages of a chat: what a model has thought, said and called in one turn is one of them."""
+    found: list[Any] = []
+    thought = ""
     for number, item in enumerate(items):
-        kind = item.get("type", "message") if isinstance(item, dict) else None
-        if kind == "message":
-            yield item
+        kind = item.get("type") or "message" if isinstance(item, dict) else None
+        if kind == "reasoning":
+            thought += _thought(item)
+        elif kind == "message":
+            own = item.get("role") == "assistant" and thought
+            found.append({**item, "reasoning_content": thought} if own else item)
+            thought = ""
         elif kind == "function_call":
+            if not found or found[-1].get("role") != "assistant":
+                found.append({"role": "assistant", "content": None, "reasoning_content": thought})
+                thought = ""
             function = {"name": item.get("name"), "arguments": item.get("arguments")}
-            yield {"role": "assistant", "tool_calls": [{"id": item.get("call_id"), "function": function}]}
+            call = {"id": item.get("call_id"), "function": function}
+            found[-1] = {**found[-1], "tool_calls": [*found[-1].get("tool_calls", []), call]}
         elif kind == "function_call_output":
-            yield {
-                "role": "tool",
-                "tool_call_id": item.get("call_id"),
-                "content": item.get("output"),
-            }
-        elif kind != "reasoning":  # what a model has thought is not read again
+            found.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": item.get("output")})
+        else:
             path = f"input[{number}]"
             problems.add(path, f"{path} is {shown(item)}; wanted a message, a function_call or its output")
+    return found
+
+
+def _thought(item: dict[str, Any]) -> str:
+    """Return what a model has thought, where the item has it in plain text."""
+    parts = item.get("content")
+    texts = [part.get("text") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def response_of(answer: dict[str, Any]) -> dict[str, Any]:
@@ -95,6 +122,7 @@ def response_of(answer: dict[str, Any]) -> dict[str, Any]:
             "type": "output_text",
             "text": message.get("content") or "",
             "annotations": [],
+            **({"logprobs": choice["logprobs"]["content"]} if choice.get("logprobs") else {}),
         }
         output.append(
             {
@@ -157,7 +185,8 @@ def response_events(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
             calls += 1
         else:
             name = "content" if item["type"] == "message" else "reasoning_content"
-            yield from events.add({name: item["content"][0]["text"]})
+            (part,) = item["content"]
+            yield from events.add({name: part["text"]}, part.get("logprobs"))
     yield from events.end(response)
 
 
@@ -184,12 +213,19 @@ class ResponseEvents:
         for kind in ("response.created", "response.in_progress"):
             yield self._event(kind, response=self._begun)
 
-    def add(self, delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Give the events of what a chat's answer goes on with."""
+    def add(
+        self, delta: Mapping[str, Any], logprobs: list[dict[str, Any]] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Give the events of what a chat's answer goes on with.
+
+        Args:
+            delta: the chat's.
+            logprobs: of the tokens of its content, where they are told.
+        """
         if delta.get("reasoning_content"):
             yield from self._text("reasoning", delta["reasoning_content"])
         if delta.get("content"):
-            yield from self._text("message", delta["content"])
+            yield from self._text("message", delta["content"], logprobs)
         for call in delta.get("tool_calls") or []:
             yield from self._called(call)
 
@@ -208,14 +244,19 @@ class ResponseEvents:
         self._sent += 1
         return {"type": kind, **fields, "sequence_number": self._sent - 1}
 
-    def _text(self, kind: str, text: str) -> Iterator[dict[str, Any]]:
+    def _text(
+        self, kind: str, text: str, logprobs: list[dict[str, Any]] | None = None
+    ) -> Iterator[dict[str, Any]]:
         if self._open is None or self._open["type"] != kind:
             yield from self._end_item()
             yield from self._begin_item(kind)
         item = self._item()
         item["content"][0]["text"] += text
+        if logprobs:
+            item["content"][0].setdefault("logprobs", []).extend(logprobs)
         if kind == "message":
-            yield self._event("response.output_text.delta", **self._inside(), delta=text, logprobs=[])
+            told = {"delta": text, "logprobs": logprobs or []}
+            yield self._event("response.output_text.delta", **self._inside(), **told)
         else:
             yield self._event("response.reasoning_text.delta", **self._inside(), delta=text)
 
@@ -268,7 +309,8 @@ class ResponseEvents:
         item = self._open
         if item["type"] == "message":
             (part,) = item["content"]
-            yield self._event("response.output_text.done", **self._inside(), text=part["text"], logprobs=[])
+            told = {"text": part["text"], "logprobs": part.get("logprobs", [])}
+            yield self._event("response.output_text.done", **self._inside(), **told)
             yield self._event("response.content_part.done", **self._inside(), part=part)
         elif item["type"] == "function_call":
             yield self._event(

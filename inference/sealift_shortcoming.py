@@ -12,6 +12,7 @@ import json
 import math
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,8 @@ def resolved(reference: Any, root: Any, path: str = "schema") -> Any:
     target = root
     for step in reference.split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(target, dict) and name not in target:
+            name = unquote(step).replace("~1", "/").replace("~0", "~")  # as a URI has spaces and brackets
         if isinstance(target, dict) and name in target:
             target = target[name]
         elif isinstance(target, list) and name.isascii() and name.isdecimal() and int(name[:9]) < len(target):
@@ -60,7 +63,26 @@ def resolved(reference: Any, root: Any, path: str = "schema") -> Any:
     return target
 
 
-_SCHEMAS = ("items", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else")
+def places_of(schema: dict[str, Any]) -> tuple[list[Any], Any]:
+    """Return the schemas of a list's first places, and that of all behind them; older drafts have a list of `items`."""
+    items = schema.get("items", True)
+    if isinstance(items, list):
+        return items, schema.get("additionalItems", True)
+    prefix = schema.get("prefixItems", [])
+    return (prefix if isinstance(prefix, list) else []), items
+
+
+_SCHEMAS = (
+    "items",
+    "additionalItems",
+    "additionalProperties",
+    "contains",
+    "propertyNames",
+    "not",
+    "if",
+    "then",
+    "else",
+)
 _LISTS = ("prefixItems", "allOf", "anyOf", "oneOf")
 _BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
 """Keywords that hold a schema; a list of them; or one for each name of somebody's own."""
@@ -260,7 +282,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
     """Return whether two JSON values are one: 1 is 1.0 and not true."""
     if is_number(one) and is_number(other):
         return bool(one == other)
@@ -271,9 +293,9 @@ def _of_values(value: Any, schema: dict[str, Any], path: str) -> str | None:
     kinds = _list(schema["type"]) if "type" in schema else []
     if kinds and not any(is_of_type(value, kind) for kind in kinds):
         return f"{path} is {_shown(value)}, not of type {' or '.join(map(str, kinds))}"
-    if "enum" in schema and not any(_same(value, one) for one in _list(schema["enum"])):
+    if "enum" in schema and not any(same(value, one) for one in _list(schema["enum"])):
         return f"{path} is {_shown(value)}, which is not in the enum"
-    if "const" in schema and not _same(value, schema["const"]):
+    if "const" in schema and not same(value, schema["const"]):
         return f"{path} is {_shown(value)}, not {_shown(schema['const'])}"
     return None
 
@@ -340,10 +362,9 @@ def _of_lists(value: list[Any], schema: dict[str, Any], root: _Judged, path: str
     found = _length(value, schema, "minItems", "maxItems", path)
     if found:
         return found
-    prefix = schema.get("prefixItems", [])
-    prefix = prefix if isinstance(prefix, list) else []
+    prefix, rest = places_of(schema)
     for number, item in enumerate(value):
-        part = prefix[number] if number < len(prefix) else schema.get("items", True)
+        part = prefix[number] if number < len(prefix) else rest
         found = _wrong(item, part, root, f"{path}[{number}]", depth)
         if found:
             return found

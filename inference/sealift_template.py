@@ -7,7 +7,7 @@ Refuses to know a format: `sealift_chat` does.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sealift_chat import ChatError
@@ -18,8 +18,9 @@ from sealift_shortcoming import SchemaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sealift_chat import Constraint, Message, Templates
+    from sealift_chat import Constraint, Message, Prompt, Templates
 
+NO_ANSWER = "continue_final_message wants the last message to be the assistant's"
 TWO_ANSWERS = "two messages of the assistant's come last; send one, which is gone on with"
 OURS = (
     "messages",
@@ -93,11 +94,15 @@ class Template:
             SchemaError: the schema of a tool's arguments makes no sense.
         """
         variables = {name: value for name, value in conversation.variables.items() if name not in OURS}
-        thinks = variables.get("enable_thinking", True) is not False
+        # As llama-server has both: a template that tells no thoughts apart is not asked for any, and one that can show
+        # the thoughts of all earlier answers shows them.
+        thinks = variables.get("enable_thinking", self._templates.thinks) is not False
+        variables = {"preserve_reasoning": True, **variables}
         if variables.get("reasoning_effort") == "none":
             thinks = False
             del variables["reasoning_effort"]
         choice = conversation.tool_choice
+        continued = _continued(conversation)
         prompt = self._templates.apply(
             conversation.messages,
             tools=conversation.tools,
@@ -108,7 +113,7 @@ class Template:
             parallel_tool_calls=conversation.parallel_tool_calls,
             json_schema=conversation.schema,
             grammar=conversation.grammar,
-            continue_final_message=_continued(conversation),
+            continue_final_message=continued,
             add_generation_prompt=conversation.begins_answer is not False,
             reasoning_format=conversation.reasoning_format,
             enable_thinking=thinks,
@@ -117,7 +122,9 @@ class Template:
 
         def message(text: str) -> dict[str, Any]:
             try:
-                return _openai_message(self._templates.parse(text, prompt.syntax))
+                found = self._templates.parse(text, prompt.syntax)
+                # What the template has begun is read along; it is said where the caller's own message goes on.
+                return _openai_message(found if continued else _own(found, self._begun(prompt)))
             except ChatError:  # it is not in the form of the model's answers: then it is its text
                 return {"content": text}
 
@@ -125,12 +132,27 @@ class Template:
             prompt.text, prompt.constraint, (*self._stops, *prompt.stops), prompt.preserved, message
         )
 
+    def _begun(self, prompt: Prompt) -> Message:
+        """Return what the prompt itself begins the answer with."""
+        return self._templates.parse("", prompt.syntax, partial=True)
+
+
+def _own(message: Message, begun: Message) -> Message:
+    """Return a message without the words that its prompt had begun it with."""
+    return replace(
+        message,
+        content=message.content.removeprefix(begun.content),
+        reasoning=message.reasoning.removeprefix(begun.reasoning),
+    )
+
 
 def _continued(conversation: Conversation) -> bool | str:
     """Return whether the last message goes on: where it is the assistant's, as llama-server does it."""
-    if conversation.continues:
-        return conversation.continues
     roles = [message.get("role") for message in conversation.messages[-2:]]
+    if conversation.continues:
+        if roles[-1:] != ["assistant"]:
+            raise ChatError(NO_ANSWER)
+        return conversation.continues
     if roles == ["assistant", "assistant"]:
         raise ChatError(TWO_ANSWERS)
     return roles[-1:] == ["assistant"]
@@ -156,7 +178,8 @@ def callable_tools(
             continue
         if function.get("parameters"):
             try:
-                function["parameters"] = loosened(function["parameters"], annotated=annotated)
+                # Arguments are held by the grammar alone, so that a pattern may be in any language.
+                function["parameters"] = loosened(function["parameters"], annotated=annotated, checked=False)
                 check(function["parameters"])
             except SchemaError as error:
                 raise SchemaError(f"tools[{number}].function.parameters: {error}") from error

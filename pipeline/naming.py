@@ -37,6 +37,8 @@ PARAMETERS: Final = "/sealift"
 """The path that the parameters of all stacks lie below."""
 _PARAMETER: Final = re.compile(rf"{PARAMETERS}/(?P<stack>[^/]+)/(?P<service>[^/]+)/endpoint")
 
+_IN_A_NAME: Final = re.compile(r"[a-zA-Z0-9-]{1,63}")
+"""SageMaker's NameContains (service model)."""
 _IDENTITY: Final = re.compile(r"-[0-9a-f]{12}$")
 _OF_SERVICE: Final = re.compile(r"(?P<service>.+)-[0-9a-f]{12}")
 """What `resource_name` puts after a service: at the end of an endpoint's name, within that of a configuration."""
@@ -107,6 +109,11 @@ def resource_name(service: str, identity: str) -> str:
 def is_named_after(name: str, service: str) -> bool:
     """Return whether an endpoint's name is one that Sealift gives to this service's; its tags must say so too."""
     return name == service or name.startswith(f"{service}-")
+
+
+def may_be_in_a_name(text: str) -> bool:
+    """Return whether a name of SageMaker's may have a text in it: whoever looks for another one is refused."""
+    return _IN_A_NAME.fullmatch(text) is not None
 
 
 def sized_name(deployment: str, memory_mb: int, concurrency: int) -> str:
@@ -186,8 +193,13 @@ def introduction(service: str, endpoints: Iterable[str]) -> str:
 
 
 def slip(service: str, known: Iterable[str]) -> str:
-    """Return the question whether a name is a slip of known ones, to follow a sentence; empty where none is near."""
-    near = difflib.get_close_matches(service, sorted({*known} - {service}), n=3, cutoff=NEAR)
+    """Return the question whether a name is a slip of known ones, to follow a sentence; empty where none is near.
+
+    A deployment's own name is a slip of its service's; letter case counts for nothing.
+    """
+    others = sorted({*known} - {service})
+    meant = _IDENTITY.sub("", service.lower())
+    near = [meant] if meant in others else difflib.get_close_matches(meant, others, n=3, cutoff=NEAR)
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 

@@ -10,13 +10,14 @@ Owns what others may call: `__all__`, which a test pins. Nothing heavy is import
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from pipeline import __version__
 
+# Not `typing`'s: the program comes by here, and until it is loaded Ctrl-C is Python's, with a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from os import PathLike
+    from typing import Any
 
     from pipeline.archive.build.pack import PackResult
     from pipeline.archive.checks.report import ArchiveReport

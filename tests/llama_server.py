@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.collected import Collected, collectable, streamed
 from adapter.events import END, Events
+from adapter.replies import is_unread
 from adapter.upstream import UpstreamCall, UpstreamReply
 
 from local_cloud.hosting.containers.free_ports import free_port
@@ -95,10 +96,12 @@ class LlamaServer:
     def stream(self, translation: Translation) -> bytes:
         """Send the one call of a stream, and hand its events over."""
         status, events = self.events(translation.first)
-        if status != 200:
+        if status != 200 and not is_unread(UpstreamReply(status, events[0])):
             raise translation.refusal(UpstreamReply(status, events[0]))
         translation.begin()
         sent = [piece for event in events for piece in translation.events(event)]
+        if translation.unread:
+            sent += translation.events(self.run(translation.reread()))
         return b"".join([*sent, *translation.ended()])
 
     def events(self, call: UpstreamCall) -> tuple[int, list[Any]]:

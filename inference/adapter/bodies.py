@@ -136,5 +136,8 @@ def _bias(value: float) -> float | bool:
 
 def bare(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return a body without what only chooses tokens: what its template is rendered from."""
-    kept = ("messages", "tools", "tool_choice", "chat_template_kwargs", "add_generation_prompt")
+    kept = (
+        *("messages", "tools", "tool_choice", "chat_template_kwargs", "add_generation_prompt"),
+        "continue_final_message",
+    )
     return {name: body[name] for name in kept if name in body}

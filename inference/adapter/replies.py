@@ -19,10 +19,17 @@ from sealift_request import BadRequest, grammar_not_taken, template_refuses, too
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from adapter.upstream import UpstreamReply
+
     from sealift_request import Request
 
-_TEMPLATES = "Jinja Exception: "
-"""What llama.cpp's interpreter of templates puts before a template's own words; no field tells them apart."""
+_TEMPLATES = ("Jinja Exception: ", "\nWhile executing ", "Unable to generate parser for this template")
+"""What llama.cpp's interpreter of templates puts before a template's own words, and before its own where one fails at a
+conversation; no field tells them apart."""
+_REQUESTS = "Failed to parse "
+"""What llama-server puts before what is wrong with messages and tools, which it takes for its own fault."""
+_UNREAD = "The model produced output that does not match the expected"
+"""What llama-server says in the place of an answer that is not in the form of the model's template."""
 _GRAMMARS = ("Failed to initialize samplers: ", "Unexpected empty grammar stack")
 """What llama-server says when it does not take a grammar, and when no token that may come keeps to it."""
 _LEAST = -1e30
@@ -175,6 +182,12 @@ def must_call(request: Request) -> bool:
 # Errors -----------------------------------------------------------------------------------------------------
 
 
+def is_unread(reply: UpstreamReply) -> bool:
+    """Tell whether a model has answered, and llama-server cannot read what: it tells nothing of it then."""
+    error = reply.document.get("error") if isinstance(reply.document, dict) else None
+    return isinstance(error, dict) and str(error.get("message")).startswith(_UNREAD)
+
+
 def refusal_of(status: int, document: Any, request: Request) -> BadRequest:
     """Return llama-server's error as ours, in its own words where they say it."""
     error = document.get("error") if isinstance(document, dict) else None
@@ -184,12 +197,12 @@ def refusal_of(status: int, document: Any, request: Request) -> BadRequest:
         return too_long(request, int(error.get("n_prompt_tokens") or 0), int(error.get("n_ctx") or 0))
     for words in _GRAMMARS:
         if words in said:
-            return grammar_not_taken(said)
-    if _TEMPLATES in said:
+            return grammar_not_taken(said, request)
+    if any(words in said for words in _TEMPLATES):
         return template_refuses(request, reason_of(said))
     if status == HTTPStatus.NOT_IMPLEMENTED:
         return BadRequest(HTTPStatus.BAD_REQUEST, said, param=request.source, code="unsupported_value")
-    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR or said.startswith(_REQUESTS):
         return BadRequest(HTTPStatus.BAD_REQUEST, said, param=request.source, code="invalid_value")
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return BadRequest(status, said, code="unavailable")

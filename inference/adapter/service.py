@@ -31,6 +31,7 @@ from adapter.counts import Counts
 from adapter.denials import ClientGone, Denied, loading, no_such_path, other_method, too_large
 from adapter.events import END, Events
 from adapter.process import BROKEN
+from adapter.replies import is_unread
 from adapter.translation import translate
 from adapter.turns import Refused, Ticket, Turns
 from adapter.upstream import UpstreamCall, UpstreamReply, driven
@@ -315,6 +316,8 @@ class Service:
             created=int(time.time()),
         )
         exchange.caller = translation.caller
+        if translation.request.max_time is not None:
+            exchange.deadline = min(exchange.deadline, exchange.arrived + translation.request.max_time)
         async with self._turn(exchange):
             if translation.streams:
                 return await self._streamed(request, translation, exchange, loaded.server)
@@ -413,7 +416,8 @@ class Service:
                 if reply := await self._collect(call, collected, exchange, server):
                     return reply
                 # A chat's parts may contradict each other where the whole does not: then it is asked whole.
-                return collected.reply() if collected.right else await server.ask(call)
+                reply = collected.reply()
+                return reply if collected.right or is_unread(reply) else await server.ask(call)
         except TimeoutError:
             if collectable(call):
                 return collected.reply(TIMEOUT)
@@ -452,16 +456,27 @@ class Service:
         self, request: web.Request, translation: Translation, exchange: Exchange, server: LlamaServer
     ) -> web.StreamResponse:
         out = _Out(request, exchange)
+        wanted, most = translation.request.max_time, answering_s(self._stream_s)
+        sooner = wanted is not None and wanted < most
         try:
             async with (
-                self._until(exchange, exchange.arrived + answering_s(self._stream_s)),
+                self._until(exchange, exchange.arrived + (wanted if wanted is not None and sooner else most)),
                 server.stream(translation.first) as answer,
             ):
                 await self._pass_on(answer, translation, exchange, out)
+                if translation.unread:
+                    send = functools.partial(self._all, exchange=exchange, server=server)
+                    await out.write(translation.events(await driven(translation.reread(), send)))
+                if not translation.over:
+                    await out.write(translation.ended())
         except TimeoutError:
             await out.begin()
-            await out.write(translation.failed(self._cut()))
-            exchange.told["code"] = "stopping" if self._stop_by < float("inf") else "stream_timeout"
+            stopping = self._stop_by < float("inf")
+            if sooner and not stopping:  # as the request has it
+                await out.write(translation.ended("timeout"))
+            else:
+                await out.write(translation.failed(self._cut()))
+                exchange.told["code"] = "stopping" if stopping else "stream_timeout"
         except ClientGone:
             raise
         except Exception as error:
@@ -477,15 +492,19 @@ class Service:
 
     async def _pass_on(self, answer: Any, translation: Translation, exchange: Exchange, out: _Out) -> None:
         if answer.status != HTTPStatus.OK:
-            raise translation.refusal(UpstreamReply(answer.status, _parsed(await answer.read())))
+            reply = UpstreamReply(answer.status, _parsed(await answer.read()))
+            if not is_unread(reply):
+                raise translation.refusal(reply)
+            translation.begin(exchange.queued_s)
+            await out.begin()
+            await out.write(translation.events(reply.document))
+            return
         translation.begin(exchange.queued_s)
         await out.begin()
         async for events in _events_of(answer):
             if not all(map(is_progress, events)):
                 exchange.token(self._clock())
             await out.write(translation.events(events))
-        if not translation.over:
-            await out.write(translation.ended())
 
     def _cut(self) -> BadRequest:
         if self._stop_by < float("inf"):

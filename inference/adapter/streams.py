@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from adapter.replies import choices_of, generation_of, must_call, refusal_of, told_stop, told_tokens
+from adapter.replies import (
+    choices_of,
+    generation_of,
+    is_unread,
+    must_call,
+    refusal_of,
+    told_stop,
+    told_tokens,
+)
+from adapter.upstream import UpstreamReply
 
 from sealift_answers import (
     BEGINNING,
@@ -95,6 +104,8 @@ class Stream:
         ]
         self._code: str | None = None
         self.over = False
+        self.unread = False
+        """Whether there is an answer that llama-server could read nothing of, so that it has to be asked otherwise."""
         first = self._answer()
         self._chunks = Chunks(
             request, head.identified(chat=self._chat), head.created, head.model, chat=self._chat
@@ -118,6 +129,10 @@ class Stream:
 
     def _told(self, event: Mapping[str, Any]) -> Iterator[bytes]:
         if "error" in event:
+            silent = not any(any(choice.message().values()) for choice in self._choices)
+            if silent and is_unread(UpstreamReply(HTTPStatus.INTERNAL_SERVER_ERROR, event)):
+                self.unread = True
+                return
             yield from self.failed(refusal_of(HTTPStatus.INTERNAL_SERVER_ERROR, event, self._request))
             return
         if "prompt_progress" in event:
@@ -228,12 +243,13 @@ class Stream:
     def _part(
         self, choice: _Growing, delta: Mapping[str, Any], tokens: Sequence[int], event: Mapping[str, Any]
     ) -> Iterator[bytes]:
-        if self._response is not None:
-            for one in self._response.add(delta):
-                yield event_lines(one, named=True).encode()
-            return
         notes = choice.notes[len(choice.notes) - choice.untold :]
         choice.untold = 0
+        if self._response is not None:
+            logprobs = self._logprobs(choice, notes) if delta.get("content") else None
+            for one in self._response.add(delta, logprobs["content"] if logprobs else None):
+                yield event_lines(one, named=True).encode()
+            return
         if not self._chat:
             told: Any = delta["content"]
         elif self._request.legacy_functions and delta.get("tool_calls"):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from adapter import bodies
 from adapter.collected import goes_on
-from adapter.replies import Found, chat_found, must_call, refusal_of, text_found
+from adapter.replies import Found, chat_found, is_unread, must_call, refusal_of, text_found
 from adapter.streams import Stream
 from adapter.upstream import UpstreamCall
 from adapter.vectors import embedded, ranked
@@ -43,7 +43,7 @@ from sealift_request import (
     wrong_schema,
 )
 from sealift_shortcoming import SchemaError
-from sealift_template import TWO_ANSWERS
+from sealift_template import NO_ANSWER, TWO_ANSWERS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -189,6 +189,8 @@ class Translation:
             roles = [one.get("role") for one in subject[-2:]]
             if roles == ["assistant", "assistant"] and not request.continues:
                 raise template_refuses(request, TWO_ANSWERS)
+            if request.continues and roles[-1] != "assistant":
+                raise template_refuses(request, NO_ANSWER)
             return _Prompt(messages=subject)
         if request.suffix is not None and facts.fill_in is None:
             raise fills_nothing_in(facts.name)
@@ -219,7 +221,12 @@ class Translation:
         for attempt in range(tries):
             seed = (self._seed + number * MOST_TRIES + attempt) % (MOST_SEED + 1)
             (reply,) = yield (self._call(prompt, seed),)
-            one = self._found(prompt, reply)
+            if prompt.messages is not None and is_unread(reply):
+                document = yield from self._unread(prompt, seed)
+                one = text_found(document, request, request.noted)
+                one.message = {"content": one.generation.text}
+            else:
+                one = self._found(prompt, reply)
             found.append((one, seed))
             generation = one.generation
             ended = generation.finish_reason == "stop" and not generation.stopped
@@ -230,6 +237,20 @@ class Translation:
             if wrong is None:
                 return found
         raise schema_not_met(wrong, tries)
+
+    def _unread(
+        self, prompt: _Prompt, seed: int
+    ) -> Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], Mapping[str, Any]]:
+        """Return an answer that is not in the form of the model's template as llama-server tells a text.
+
+        llama-server does not tell it, so the rendered conversation is asked once more, as a text with the same seed.
+        """
+        (reply,) = yield (UpstreamCall("/apply-template", bodies.bare(self._call(prompt, seed).body)),)
+        text = bodies.prompt_of(str(self._right(reply)["prompt"]), None, self._facts)
+        (reply,) = yield (
+            bodies.text_call(self.request, text, self._settings, self._facts, seed=seed, more=prompt.more),
+        )
+        return self._right(reply)
 
     def _call(self, prompt: _Prompt, seed: int, more: Mapping[str, Any] = _NOTHING) -> UpstreamCall:
         request = self.request
@@ -350,6 +371,20 @@ class Translation:
     def failed(self, error: BadRequest) -> Iterator[bytes]:
         """Give an error as the end of a stream."""
         yield from self._begun().failed(error)
+
+    @property
+    def unread(self) -> bool:
+        """Return whether a stream has brought nothing since llama-server cannot read the answer: then run `reread`."""
+        return self._stream is not None and self._stream.unread
+
+    def reread(
+        self,
+    ) -> Generator[tuple[UpstreamCall, ...], Sequence[UpstreamReply], list[Mapping[str, Any]]]:
+        """Give what is to be asked instead, as `steps` does; return the events of the answer, one for each choice."""
+        prompt, choices = self._plain_prompt(self.request.subjects[0]), range(self.request.choices)
+        seeds = [(self._seed + number) % (MOST_SEED + 1) for number in choices]
+        documents = yield from at_once([self._unread(prompt, seed) for seed in seeds])
+        return [{**document, "index": number} for number, document in enumerate(documents)]
 
     @property
     def over(self) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Protocol
 
-    from botocore.client import BaseClient
+    from botocore.client import BaseClient, ClientMeta
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_iam import IAMClient
@@ -74,6 +74,10 @@ if TYPE_CHECKING:
 
     class SSMClient(Protocol):
         """The calls of Systems Manager's parameters that are made."""
+
+        @property
+        def meta(self) -> ClientMeta:
+            """What the client is of, with the URL that it calls."""
 
         def get_parameter(self, **request: Any) -> Mapping[str, Any]:
             """Return a parameter, or one of its versions."""

@@ -68,11 +68,13 @@ def rows(line: ChecklistLine, *, width: int, unicode: bool, most: int | None = N
     width = max(width, NARROWEST)
     sign = tick(line.mark, unicode=unicode)
     seconds = _seconds(line)
-    indent = cell_len(sign) + 3 + TEXT_WIDTH + _TIME_WIDTH
+    # A line that took minutes pushes its own evidence to the right.
+    room = max(_TIME_WIDTH - 2, len(seconds) + 1)
+    indent = cell_len(sign) + 3 + TEXT_WIDTH + room + 2
     details = one_line(line.details)
     if width - indent >= _BESIDE:
         pieces = wrapped(details, width - indent)
-        head = f"{line.text:<{TEXT_WIDTH}}{seconds:>9}  {pieces[0] if pieces else ''}".rstrip()
+        head = f"{line.text:<{TEXT_WIDTH}}{seconds:>{room}}  {pieces[0] if pieces else ''}".rstrip()
         drawn, heads = [(f"  {sign} ", head), *((" " * indent, piece) for piece in pieces[1:])], 0
     else:
         details = ": ".join(part for part in (seconds, details) if part)

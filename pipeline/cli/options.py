@@ -8,6 +8,7 @@ help), so that the two cannot part. `program` makes click's parameters of them; 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -92,6 +93,20 @@ class _Numbers(click.ParamType[tuple[int, ...]]):
         if isinstance(value, tuple):
             return value
         return tuple(int(self._one(one.strip(), param, ctx)) for one in str(value).split(","))
+
+
+class _Number(click.FloatRange):
+    """A number within bounds; `nan` is within any that click knows, and `inf` within half of them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return found
+
+
+PORT_NUMBER: Final = click.IntRange(0, 65535)
+"""Of TCP: a system takes a larger one for another."""
 
 
 def _field(make: Any, rank: int, *, sets: str = "", flag: str = "", **given: Any) -> Any:
@@ -264,14 +279,14 @@ class DeploymentOptions(CommonOptions):
     min_tokens_per_s: float | None = _setting(
         "min_tokens_per_s",
         "--min-tokens-per-s",
-        type=float,
+        type=_Number(),
         metavar="N",
         help="tokens a second that an instance must be expected to generate",
     )
     answer_within_s: float | None = _setting(
         "answer_within_s",
         "--answer-within-s",
-        type=float,
+        type=_Number(),
         metavar="SECONDS",
         help="seconds within which an instance must be expected to generate 150 tokens",
     )
@@ -303,7 +318,7 @@ class DeploymentOptions(CommonOptions):
     expires_after_h: float | None = _setting(
         "expires_after_h",
         "--expires-after-h",
-        type=float,
+        type=_Number(),
         metavar="HOURS",
         help="take the deployment down by itself so many hours after its success (default: it stays)",
     )
@@ -571,7 +586,7 @@ class ServiceOptions(StackedOptions):
     )
     temperature: float | None = _option(
         "--temperature",
-        type=click.FloatRange(min=0),
+        type=_Number(min=0),
         metavar="T",
         help="0 for the likeliest answer, more for others (default: the endpoint's)",
     )
@@ -678,14 +693,14 @@ class BenchOptions(StackedOptions):
     )
     seconds: float = _option(
         "--seconds",
-        type=click.FloatRange(min=0, min_open=True),
+        type=_Number(min=0, min_open=True),
         default=60.0,
         metavar="N",
         help="of a stage on one endpoint, after which no call begins (default: 60)",
     )
     cold: float | None = _option(
         "--cold",
-        type=click.FloatRange(min=0, min_open=True),
+        type=_Number(min=0, min_open=True),
         metavar="MINUTES",
         help="leave a serverless endpoint alone so long before its first call, so that it has to start",
     )
@@ -706,8 +721,8 @@ class ConnectOptions(StackedOptions):
     only: str | None = _option(
         "--only",
         metavar="NAME",
-        help="this one alone, with nothing else: boto3, parameter, openai, langchain, litellm, openai-proxy, "
-        "curl, lambda",
+        help="this one alone, with nothing else: boto3, parameter, openai, langchain, litellm, openai-proxy, curl, "
+        "lambda",
     )
 
 
@@ -717,7 +732,7 @@ class TokenOptions(AccountOptions):
 
     hours: float = _option(
         "--hours",
-        type=click.FloatRange(min=0, max=12, min_open=True),
+        type=_Number(min=0, max=12, min_open=True),
         default=12.0,
         metavar="N",
         help="how long it is good, 12 at most (default: 12)",
@@ -736,7 +751,11 @@ class ProxyOptions(StackedOptions):
         help="where to listen (default: 127.0.0.1); one that other machines reach wants a key",
     )
     port: int = _option(
-        "--port", type=int, default=PORT, metavar="PORT", help=f"default: {PORT}; 0 for any that is free"
+        "--port",
+        type=PORT_NUMBER,
+        default=PORT,
+        metavar="PORT",
+        help=f"default: {PORT}; 0 for any that is free",
     )
     api_key: str | None = _option(
         "--api-key",
@@ -852,7 +871,7 @@ class CloudOptions(CommonOptions):
 
     time_scale: float = _option(
         "--time-scale",
-        type=float,
+        type=_Number(),
         default=0.1,
         metavar="FACTOR",
         help="how long waits take against AWS (default: 0.1)",
@@ -912,7 +931,9 @@ class LocalUpOptions(CloudOptions):
     """Of `sealift local up`."""
 
     json: bool = _json_lines()
-    port: int = _option("--port", type=int, default=5055, metavar="PORT", help="default: 5055")
+    port: int = _option(
+        "--port", type=PORT_NUMBER, default=5055, metavar="PORT", help="default: 5055; 0 for any that is free"
+    )
 
 
 def parameters(of: type[CommonOptions]) -> list[click.Parameter]:

@@ -1,6 +1,7 @@
 """A clock while something is waited for that tells nothing by itself: a container that starts, an answer that is long.
 
-Draws a hint each second, where there is a terminal, and takes it back at the first word that comes.
+Draws a hint each second, where there is a terminal, and takes it back at the first word that comes; elsewhere it says
+once what a wait that is long is likely for.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class WaitingClock:
         self._begun = time.monotonic()
         self._thread = threading.Thread(target=self._tick, daemon=True)
         self._drawing = threading.Lock()
+        self._told = False
 
     def __enter__(self) -> Self:
         self._draw()
@@ -60,7 +62,15 @@ class WaitingClock:
     def _draw(self) -> None:
         with self._drawing:
             if not self._done.is_set():
-                self._screen.hint(said(self._what, time.monotonic() - self._begun, self._cold))
+                self.show(time.monotonic() - self._begun)
+
+    def show(self, seconds: float) -> None:
+        """Show what is waited for, after so many seconds."""
+        text = said(self._what, seconds, self._cold)
+        self._screen.hint(text)
+        if self._cold and seconds >= COLD_S and not self._screen.live and not self._told:
+            self._told = True
+            self._screen.step(text)
 
 
 def said(what: str, seconds: float, cold: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from pipeline.aws import service_errors
 from pipeline.client import calls, replies, requests
 from pipeline.client.replies import Reply
-from pipeline.errors import NotYetVisible
+from pipeline.errors import NotYetVisible, RequestRejected
 from pipeline.gguf import questions
 
 if TYPE_CHECKING:
@@ -126,12 +126,9 @@ class Asker:
         def step(endpoint: ServiceEndpoint) -> AnswerStream | None:
             if not streams(endpoint):
                 return None
-            events = calls.stream(
-                self._clients,
-                endpoint.name,
-                requests.body(endpoint.form, asked, sampling, stream=True),
-                component=endpoint.component,
-            )
+            body = requests.body(endpoint.form, asked, sampling, stream=True)
+            _check_size(endpoint, body)
+            events = calls.stream(self._clients, endpoint.name, body, component=endpoint.component)
             # What refuses, refuses before its first event.
             first = next(events, None)
             return AnswerStream(Reply(endpoint_name=endpoint.name), _begun(events, first), self._now, begun)
@@ -162,6 +159,7 @@ class Asker:
             if not endpoint.streams:
                 whole = _invoke(self._clients, endpoint, body)
                 return (one for one in (whole,))
+            _check_size(endpoint, body)
             pieces = calls.stream_bytes(self._clients, endpoint.name, body, component=endpoint.component)
             return _begun(pieces, next(pieces, None))
 
@@ -182,7 +180,13 @@ class Asker:
 
 
 def _invoke(clients: Clients, endpoint: ServiceEndpoint, body: Mapping[str, Any]) -> bytes:
+    _check_size(endpoint, body)
     return calls.invoke(clients, endpoint.name, body, component=endpoint.component)
+
+
+def _check_size(endpoint: ServiceEndpoint, body: Mapping[str, Any]) -> None:
+    if problem := requests.too_large(len(calls.encoded(body)), on_instances=endpoint.streams):
+        raise RequestRejected(f"endpoint {endpoint.name}", [problem])
 
 
 def _begun(pieces: Generator[R], first: R | None) -> Generator[R]:

@@ -63,7 +63,7 @@ def invoke(clients: Clients, endpoint: str, body: Mapping[str, Any], *, componen
             **inference_component.parameters(endpoint, component=component),
             ContentType=_JSON,
             Accept=_JSON,
-            Body=json.dumps(body).encode(),
+            Body=encoded(body),
         )
         return response["Body"].read()
 
@@ -96,7 +96,7 @@ def stream_bytes(
             **inference_component.parameters(endpoint, component=component),
             ContentType=_JSON,
             Accept="text/event-stream",
-            Body=json.dumps(body).encode(),
+            Body=encoded(body),
         )
         pieces = response["Body"]
         try:
@@ -105,6 +105,11 @@ def stream_bytes(
                     yield one["PayloadPart"]["Bytes"]
         finally:
             pieces.close()
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    """Return a request as it is sent."""
+    return json.dumps(body).encode()
 
 
 def patiently(step: Callable[[], R], *, sleep: Callable[[float], None], now: Callable[[], float]) -> R:

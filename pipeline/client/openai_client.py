@@ -16,6 +16,7 @@ import openai
 
 from pipeline import errors
 from pipeline.aws import service_errors
+from pipeline.client import replies
 from pipeline.errors import SealiftError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class EndpointTransport:
             return self._refused(HTTPStatus.NOT_FOUND, f"{seen}; wanted {wanted}", "NotFound")
         try:
             with service_errors.translated():
-                return self._answer(body)
+                return self._answer(request.url.path, body)
         except SealiftError as error:
             return self._refusal(error)
 
@@ -87,9 +88,12 @@ class EndpointTransport:
     def __exit__(self, *_raised: object) -> None:
         self.close()
 
-    def _answer(self, body: dict[str, Any]) -> Any:
+    def _answer(self, path: str, body: dict[str, Any]) -> Any:
         if not body.get("stream"):
-            return self._response(HTTPStatus.OK, content=self._asker.send(body))
+            answer = self._asker.send(body)
+            if other := replies.other_task(path, answer):
+                return self._refused(HTTPStatus.BAD_REQUEST, other, "WrongTask")
+            return self._response(HTTPStatus.OK, content=answer)
         pieces = _told(self._asker.send_streamed(body))
 
         class Pieces(self._httpx.SyncByteStream):  # type: ignore[name-defined,misc]

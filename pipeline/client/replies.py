@@ -6,6 +6,7 @@ Pure: bytes in, data out. Refuses to judge an answer (`pipeline.rollout.answers`
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _DONE: Final = b"[DONE]"
+_HEAD: Final = 4096
+"""Bytes of an answer in which it says what it is: whoever writes it writes that first."""
+_OTHER_TASKS: Final[Mapping[str, tuple[re.Pattern[bytes], str]]] = {
+    "embeddings": (
+        re.compile(rb'"object"\s*:\s*"response"'),
+        "the model generates texts, and embeds none; wanted a model for embeddings; ask another service",
+    ),
+    "responses": (
+        re.compile(rb'"object"\s*:\s*"list"'),
+        "the model embeds texts, and generates none; wanted a model that answers; ask another service",
+    ),
+}
+"""What an answer to a path must not be, and what it means."""
 _LONGEST: Final = 16 * 2**20
 """Bytes of one event: more than any endpoint sends at once."""
 
@@ -65,6 +79,21 @@ def whole(body: bytes) -> Reply:
         reply.reasoning = _text(said.get("reasoning_content"))
         reply.finish_reason = _name(choice.get("finish_reason"))
     return reply
+
+
+def other_task(path: str, body: bytes) -> str | None:
+    """Return what an answer tells of a model that does not do what a path of OpenAI's API is for; None where it does.
+
+    A request with `input` is for embeddings or for a response: an endpoint has one path, and does what its model does.
+
+    Args:
+        path: that a client asked; its last word counts.
+        body: the answer.
+    """
+    telling = _OTHER_TASKS.get(path.rstrip("/").rpartition("/")[2])
+    if telling is None or telling[0].search(body, 0, _HEAD) is None:
+        return None
+    return telling[1]
 
 
 def vectors(body: bytes) -> list[list[float]]:

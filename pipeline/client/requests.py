@@ -6,12 +6,14 @@ Owns the form of the bodies, and what an image and a schema become in them. Pure
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import payload
 from pipeline.errors import InvalidInput, Problem
 from pipeline.gguf import questions
+from pipeline.limits import INSTANCE_REQUEST, SERVERLESS_REQUEST, MiB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +27,8 @@ _IMAGES: Final = (
 """How the formats begin that llama.cpp reads (stb_image)."""
 _SHOWN: Final = 200
 """Bytes of what was given."""
+_HALF: Final = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair, which Python also makes of an argument's bytes that are not UTF-8."""
 AN_IMAGE: Final = "an image: PNG, JPEG, GIF or BMP"
 
 
@@ -110,6 +114,13 @@ def body(form: str, asked: Conversation, sampling: Sampling, *, stream: bool = F
     Raises:
         InvalidInput: the model's form cannot say that.
     """
+    for one in asked.turns:
+        if _HALF.search(one.text):
+            raise _unfit(
+                f"a text that is no Unicode: {payload.cut(repr(one.text), _SHOWN)}",
+                "whole characters, as bytes in UTF-8 are",
+                "write it in UTF-8",
+            )
     streamed = questions.STREAMED if stream else {}
     if form == questions.MESSAGES:
         return {"messages": [one.document() for one in asked.turns], **sampling.document(), **streamed}
@@ -141,6 +152,20 @@ def body(form: str, asked: Conversation, sampling: Sampling, *, stream: bool = F
             )
         return {"input": text}
     return {"prompt": text, **sampling.document(), **streamed}
+
+
+def too_large(size: int, *, on_instances: bool) -> Problem | None:
+    """Return why a kind of endpoint does not take a request of so many bytes; None for one that it takes."""
+    limit = INSTANCE_REQUEST if on_instances else SERVERLESS_REQUEST
+    if size <= limit.value:
+        return None
+    where = "" if on_instances else "on serverless "
+    return Problem(
+        "BodyTooLarge",
+        f"a request of {size:,} bytes",
+        f"at most {limit.value // MiB} MiB, which is all that SageMaker takes {where}in one",
+        "send less, or smaller images",
+    )
 
 
 def image_type(content: bytes) -> str | None:

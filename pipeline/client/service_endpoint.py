@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Output: TypeAlias = Callable[[str], Mapping[str, Any]]
 
+_GOOD: Final = "one that has turned out good"
 SERVING: Final = frozenset({"InService", "Updating"})
 """In which an endpoint answers: one that is updated does so with what it had."""
 
@@ -49,12 +50,17 @@ def find(
     found = [one for one in account.releases if stack is None or f":{stack}-deployment:" in one.execution]
     if not found:
         whose = f" of the stack {stack!r}" if stack else " in this account and region"
+        tried = executions.tried(clients.stepfunctions, stack)
+        if service in tried:
+            raise _refused(
+                service, "NothingServes", f"nothing of {service!r} is deployed{whose}", _GOOD, _look(service)
+            )
         raise _refused(
             service,
             "NoDeployment",
             f"no deployment of {service!r}{whose}",
             "a service that was deployed",
-            f"`sealift status` lists them{executions.slip(clients.stepfunctions, service, stack)}",
+            f"`sealift status` lists them{naming.slip(service, tried)}",
         )
     called = {called_by(clients, one) for one in service_status.callers(found)}
     now = releases.choose(found, {one for one in called if one})
@@ -72,9 +78,8 @@ def find(
             service,
             "NothingServes",
             f"{service!r} has {len(found)} deployment{'s' * (len(found) > 1)}, and none of them serves",
-            "one that has turned out good",
-            f"`sealift watch {service}` follows one that is under way, `sealift history {service}` tells how the "
-            "others ended",
+            _GOOD,
+            _look(service),
         )
     if now.status not in SERVING:
         raise _refused(
@@ -139,6 +144,13 @@ def called_by(clients: Clients, who: Consumer) -> str:
         if service_errors.is_missing(error) or service_errors.is_access_denied(error):
             return ""
         raise
+
+
+def _look(service: str) -> str:
+    return (
+        f"`sealift watch {service}` follows one that is under way, `sealift history {service}` tells how the "
+        "others ended"
+    )
 
 
 def _form(left: Mapping[str, Any]) -> str:

@@ -51,7 +51,9 @@ _BY_PROXY: Final = frozenset({questions.MESSAGES, questions.PROMPT, questions.IN
 """The forms that the OpenAI SDK has a call for."""
 
 
-def of(endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY) -> tuple[Snippet, ...]:
+def of(
+    endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY, *, store: str | None = None
+) -> tuple[Snippet, ...]:
     """Return the pieces of code that ask an endpoint.
 
     Args:
@@ -59,6 +61,7 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY)
         region: it is in.
         runtime: the URL of SageMaker's runtime, which the SDKs are told where it is not what they take by themselves.
         proxy: the URL of `sealift proxy`.
+        store: the URL of the Parameter Store; None for AWS's own.
 
     Raises:
         ValueError: what is to be a name is none.
@@ -78,6 +81,7 @@ def of(endpoint: ServiceEndpoint, region: str, runtime: str, proxy: str = PROXY)
         "json": body,
         "answer": _ANSWERS[endpoint.form],
         "endpoint_url": f', endpoint_url="{runtime}"' if told else "",
+        "store_url": f', endpoint_url="{store}"' if store and store != ways_in.aws_store(region) else "",
         "sagemaker_base_url": f'\n    sagemaker_base_url="{runtime}/endpoints/{endpoint.name}/invocations",'
         if told
         else "",

@@ -104,8 +104,16 @@ def body(form: str) -> str:
 
 def aws_runtime(region: str) -> str:
     """Return the URL of SageMaker's runtime in a region."""
-    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return f"https://runtime.sagemaker.{region}.{suffix}"
+    return f"https://runtime.sagemaker.{region}.{_suffix(region)}"
+
+
+def aws_store(region: str) -> str:
+    """Return the URL of the Parameter Store in a region."""
+    return f"https://ssm.{region}.{_suffix(region)}"
+
+
+def _suffix(region: str) -> str:
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
 def must_be_names(*given: str) -> None:

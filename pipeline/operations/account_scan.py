@@ -451,7 +451,11 @@ class _Scan:
 
     def _rows(self, kind: MadeKind, operation: str, member: str) -> list[Mapping[str, Any]]:
         """Return the rows of one of SageMaker's lists, as far as the bound."""
-        named: dict[str, Any] = {"NameContains": self._scope.service} if self._scope.service else {}
+        named: dict[str, Any] = {}
+        if self._scope.service:
+            if not naming.may_be_in_a_name(self._scope.service):
+                return []
+            named["NameContains"] = self._scope.service
         rows, complete = paging.read(
             self._clients.sagemaker,
             operation,

@@ -199,12 +199,22 @@ def slip(client: SFNClient, service: str, stack: str | None) -> str:
         service: as it was said.
         stack: whose executions tell of services, by their names; None for any.
     """
+    return naming.slip(service, tried(client, stack))
+
+
+def tried(client: SFNClient, stack: str | None) -> set[str]:
+    """Return the services that the latest executions tell of, by their names; none where they may not be listed.
+
+    Args:
+        client: of Step Functions.
+        stack: whose executions count; None for any.
+    """
     try:
         with service_errors.translated():
             rows = [row for machine in machines(client, stack) for row in _rows(client, machine, paging.PAGE)]
     except SealiftError:
-        return ""  # Nothing hangs on it.
-    return naming.slip(service, {name for row in rows if (name := named_service(row["name"]))})
+        return set()  # Nothing hangs on it.
+    return {name for row in rows if (name := named_service(row["name"]))}
 
 
 def read(description: Mapping[str, Any]) -> ExecutionSummary:

@@ -19,7 +19,6 @@ _UNJUDGED: Final = frozenset(
     {
         "$dynamicRef",
         "$recursiveRef",
-        "additionalItems",
         "dependencies",
         "dependentRequired",
         "dependentSchemas",
@@ -31,10 +30,19 @@ _UNJUDGED: Final = frozenset(
 )
 """Keywords that forbid something, and that nobody here looks at."""
 
-_ONE: Final = ("items", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else")
+_ONE: Final = (
+    "additionalItems",
+    "additionalProperties",
+    "contains",
+    "propertyNames",
+    "not",
+    "if",
+    "then",
+    "else",
+)
 _LISTS: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
 _BY_NAME: Final = ("properties", "patternProperties", "$defs", "definitions")
-_NESTED: Final = frozenset({*_ONE, *_LISTS, *_BY_NAME})
+_NESTED: Final = frozenset({"items", *_ONE, *_LISTS, *_BY_NAME})
 """Keywords that hold a schema, a list of them, or one for each name."""
 
 
@@ -78,6 +86,11 @@ _FORMS: Final = {
     **_of("pattern", "a regular expression", lambda value: isinstance(value, str)),
     **_of("uniqueItems", "true or false", lambda value: isinstance(value, bool)),
     **_of(" ".join(_ONE), "a schema", _is_schema),
+    **_of(
+        "items",
+        "a schema, or as in older drafts a list of them",
+        lambda value: all(map(_is_schema, value)) if isinstance(value, list) else _is_schema(value),
+    ),
     **_of(
         " ".join(_LISTS),
         "a list of schemas",

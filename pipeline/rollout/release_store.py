@@ -16,7 +16,7 @@ from pipeline import inference_component
 from pipeline.aws import paging, resource_tags, service_errors
 from pipeline.aws.resource_tags import TAG_EXECUTION, TAG_SERVICE, tag_value
 from pipeline.errors import Problem, Superseded
-from pipeline.naming import deployment_of, is_named_after
+from pipeline.naming import deployment_of, is_named_after, may_be_in_a_name
 from pipeline.rollout import releases
 from pipeline.rollout.releases import Precedence, Release
 
@@ -226,4 +226,6 @@ def _release(
 
 
 def _configs(client: SageMakerClient, named: str) -> Rows:
+    if not may_be_in_a_name(named):
+        return paging.Rows([], complete=True)
     return paging.read(client, "list_endpoint_configs", "EndpointConfigs", most=LISTED, NameContains=named)

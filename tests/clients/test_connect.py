@@ -48,7 +48,7 @@ def pieces(
     ) as process:
         assert process.stdout is not None
         proxy = json.loads(process.stdout.readline())["url"]
-        found = snippets.of(endpoint, "us-east-1", running_cloud.url, proxy)
+        found = snippets.of(endpoint, "us-east-1", running_cloud.url, proxy, store=running_cloud.url)
         yield {one.name: one.code for one in found}
         process.terminate()
     running_cloud.clients.sagemaker.delete_endpoint(EndpointName=endpoint.name)

@@ -248,6 +248,28 @@ def test_a_service_that_did_not_exist_is_introduced(endpoints: list[str], told: 
     assert naming.introduction("harbour", endpoints) == told
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param("harbuor", "; did you mean 'harbour'?", id="letters"),
+        pytest.param("HARBOUR", "; did you mean 'harbour'?", id="capitals"),
+        pytest.param("harbour-0123456789ab", "; did you mean 'harbour'?", id="the name of a deployment"),
+        pytest.param("harbour", "", id="itself"),
+        pytest.param("gpt-4.1", "", id="nothing near"),
+    ],
+)
+def test_a_slip_of_a_service_is_noticed(said: str, told: str) -> None:
+    """Also what is no service's name at all."""
+    assert naming.slip(said, {"harbour", "chat"}) == told
+
+
+@pytest.mark.parametrize("name", ["", "gpt-4.1", "openai/demo", "demo; rm", "a" * 64, "d\u00e9mo", "demo\n"])
+def test_what_no_name_has_in_it_is_known(name: str) -> None:
+    """SageMaker refuses to list what it could never find."""
+    assert not naming.may_be_in_a_name(name)
+    assert naming.may_be_in_a_name("harbour-0123456789ab")
+
+
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:blue-deployment:harbour-0123"
 
 

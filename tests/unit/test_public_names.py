@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,25 @@ def test_importing_it_imports_next_to_nothing() -> None:
     )
 
     assert done.stdout == "['pipeline']\n"
+
+
+def test_importing_it_takes_no_time_of_the_programs_own() -> None:
+    """Ctrl-C has Python's traceback until the program's first line has run, which comes after this import."""
+    script = (
+        "import sys; before = set(sys.modules); import sealift; "
+        "print(sorted(n for n in set(sys.modules) - before if n.partition('.')[0] not in ('sealift', 'pipeline')))"
+    )
+    # Without site-packages' own start, which may have imported anything.
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        cwd=Path(sealift.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert done.stdout == "['__future__']\n"
 
 
 def test_a_service_is_made_without_the_command_line() -> None:

@@ -176,6 +176,13 @@ class _Proxy(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class ImageServer(ThreadingHTTPServer):
+    """A thread for each connection."""
+
+    request_queue_size = 511
+    """nginx's own: with Python's 5 a burst of calls meets a full queue."""
+
+
 def main(*program: str) -> int:
     """Start llama-server, a command without its options, and be its proxy until SIGTERM.
 
@@ -193,7 +200,7 @@ def main(*program: str) -> int:
     sys.stdout.write(f"llama-server is the real one: {program[-1]}, {model or 'no *.gguf found'}\n")
     sys.stdout.flush()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    proxy = ThreadingHTTPServer(("127.0.0.1", int(environ["SAGEMAKER_BIND_TO_PORT"])), _Proxy)
+    proxy = ImageServer(("127.0.0.1", int(environ["SAGEMAKER_BIND_TO_PORT"])), _Proxy)
     signal.signal(
         signal.SIGTERM, lambda _number, _frame: threading.Thread(target=proxy.shutdown, daemon=True).start()
     )

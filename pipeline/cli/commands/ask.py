@@ -26,6 +26,7 @@ from pipeline.plain import lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
     from pipeline.cli.options import AskOptions
     from pipeline.client.endpoint import ServiceEndpoint
@@ -35,7 +36,6 @@ sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
 LONGEST: Final = 2**22
 """Bytes of a question from a file: SageMaker takes no more in one request (4 MB on serverless)."""
-COLD: Final = "the first call after a while starts a container, which takes up to 3 minutes"
 WAITING: Final = "waiting for the answer"
 
 
@@ -82,6 +82,7 @@ class ClockedAsker:
         )
         self._asker = Asker(clients, found, sleep=sleep, now=time.monotonic)
         self._screen = screen
+        self._cold = cold_start(endpoint)
 
     def ask(self, asked: Conversation, sampling: Sampling, *, write: Callable[[str], None] | None) -> Reply:
         """Return the reply; with `write` it is streamed, and each piece of its text written as it comes.
@@ -89,7 +90,7 @@ class ClockedAsker:
         Raises:
             KeyboardInterrupt: with the reply so far in its arguments, where it has begun.
         """
-        with WaitingClock(self._screen, WAITING, COLD) as clock:
+        with WaitingClock(self._screen, WAITING, self._cold) as clock:
             if write is None:
                 return self._asker.ask(asked, sampling)
             with self._asker.stream(asked, sampling) as answer:
@@ -100,6 +101,13 @@ class ClockedAsker:
                 except KeyboardInterrupt:
                     raise KeyboardInterrupt(answer.reply) from None
         return answer.reply
+
+
+def cold_start(endpoint: ServiceEndpoint) -> str:
+    """Return what may have to start before an endpoint answers, in few words; empty for what runs all the time."""
+    if endpoint.component:
+        return "coming back from no instance takes minutes"
+    return "" if endpoint.streams else "a container may be starting: up to 3 min"
 
 
 def timings(reply: Reply, looked: float | None) -> str:
@@ -129,38 +137,53 @@ def _question(arguments: AskOptions) -> tuple[Conversation, Sampling]:
             most=LONGEST,
         )
     images = tuple(image_files.read(one) for one in arguments.image)
-    asked = asked.said(Turn("user", _text(arguments), images))
+    asked = asked.said(Turn("user", text(arguments, sys.stdin), images))
     return asked, Sampling(arguments.max_tokens, arguments.temperature, schema)
 
 
-def _text(arguments: AskOptions) -> str:
-    """Return the question: the words, or standard input where there are none or where they are `-`."""
+def text(arguments: AskOptions, stdin: TextIO) -> str:
+    """Return the question: the words, or standard input where there are none or where they are `-`.
+
+    Raises:
+        InvalidInput: there is none, or none that can be sent.
+    """
     if arguments.question not in (None, "-"):
-        return str(arguments.question)
-    if arguments.question is None and sys.stdin.isatty():
-        raise InvalidInput(
-            "question",
-            [
-                Problem(
-                    "NoQuestion",
-                    "no question",
-                    "one in quotes behind the service, or on standard input",
-                    f'`sealift ask {arguments.service} "..."`, or `sealift chat {arguments.service}`',
-                )
-            ],
-        )
-    text = sys.stdin.buffer.read(LONGEST + 1).decode(errors="replace")
-    if len(text) > LONGEST or not text.strip():
-        seen = f"more than {LONGEST} bytes" if text.strip() else "nothing"
-        raise InvalidInput(
-            "standard input",
-            [
-                Problem(
-                    "NoQuestion", f"{seen} on it", "a question", "write a question to it, of less than 4 MB"
-                )
-            ],
-        )
-    return text
+        if not arguments.question.strip():
+            raise _none_given(arguments, "an empty one")
+        return arguments.question
+    if arguments.question is None and stdin.isatty():
+        raise _none_given(arguments, "no question")
+    said = stdin.buffer.read(LONGEST + 1)
+    if len(said) > LONGEST:
+        raise _none_read(f"more than {LONGEST} bytes on it")
+    try:
+        found = said.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _none_read(f"no text in UTF-8 on it, from byte {error.start} on") from error
+    if not found.strip():
+        raise _none_read("nothing on it")
+    return found
+
+
+def _none_given(arguments: AskOptions, seen: str) -> InvalidInput:
+    return InvalidInput(
+        "question",
+        [
+            Problem(
+                "NoQuestion",
+                seen,
+                "one in quotes behind the service, or on standard input",
+                f'`sealift ask {arguments.service} "..."`, or `sealift chat {arguments.service}`',
+            )
+        ],
+    )
+
+
+def _none_read(seen: str) -> InvalidInput:
+    return InvalidInput(
+        "standard input",
+        [Problem("NoQuestion", seen, "a question", "write a question to it, in UTF-8 and of less than 4 MB")],
+    )
 
 
 def _streams(arguments: AskOptions, endpoint: ServiceEndpoint) -> bool:

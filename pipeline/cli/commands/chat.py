@@ -120,10 +120,13 @@ class Chat:
         document = {"messages": [one.document() for one in self.said.turns]}
         try:
             # A slip of the name overwrites nothing.
-            with Path(name).expanduser().open("x", encoding="utf-8") as file:
+            # Half of a surrogate pair, which an answer may have, is written as JSON has it.
+            with Path(name).expanduser().open("x", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-        except OSError as error:
-            self.screen.say(f"{name}: {error.strerror or error}; wanted a new file that may be written")
+        # Python's own errors: of a home that nobody has, and of a name that no system takes.
+        except (OSError, RuntimeError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            self.screen.say(f"{name}: {why}; wanted a new file that may be written")
             return
         self.screen.say(f"saved {len(self.said.turns)} messages to {name}")
 
@@ -156,7 +159,7 @@ def chat(arguments: ChatOptions) -> int:
     if arguments.system:
         talk.said = talk.said.with_system(arguments.system)
     screen.step(f"{endpoint.service} on endpoint {endpoint.name}; /help lists the commands, Ctrl-D ends")
-    run(talk, _reader())
+    run(talk, reader())
     return 0
 
 
@@ -174,11 +177,14 @@ def run(talk: Chat, read: Callable[[], str]) -> None:
         talk.take(line)
 
 
-def _reader() -> Callable[[], str]:
+def reader() -> Callable[[], str]:
     """Return what reads a line, with editing and history where Python has them."""
     # Importing it is what lets input() edit and remember; some Pythons are built without.
     with contextlib.suppress(ImportError):
-        import readline  # noqa: F401
+        import readline
+
+        # Lines that are pasted together are one question; Python turns that off. Editline knows no such word.
+        readline.parse_and_bind("set enable-bracketed-paste on")
 
     return lambda: input(PROMPT if sys.stdin.isatty() else "")
 

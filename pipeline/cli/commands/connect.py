@@ -30,7 +30,8 @@ def connect(arguments: ConnectOptions) -> int:
     clients = Clients(region=region)
     with service_errors.translated(), WaitingClock(screen, f"looking for {arguments.service}"):
         endpoint = service_endpoint.find(clients, arguments.service, arguments.stack)
-    found = snippets.of(endpoint, region, runtime=clients.sagemaker_runtime.meta.endpoint_url)
+    runtime, store = (one.meta.endpoint_url for one in (clients.sagemaker_runtime, clients.ssm))
+    found = snippets.of(endpoint, region, runtime, store=store)
     shown = found if arguments.only is None else (_one(found, arguments.only),)
     if arguments.json:
         document = {"service": endpoint.service, "endpoint_name": endpoint.name, "region": region}

@@ -153,19 +153,18 @@ def _check_port(port: int) -> None:
     """Refuse a port that nobody can listen on here.
 
     Raises:
-        InvalidInput: with why not; Misuse where it is the number of none.
+        InvalidInput: with why not.
     """
     try:
         with socket.socket() as tried:
             # As the server has it: a port whose last user has just ended is free.
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind(("127.0.0.1", port))
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        why = error.strerror or str(error)
         fix = "end what uses it, or name another with --port; 0 takes any that is free"
         problem = Problem("PortNotFree", f"port {port}: {why}", "a port of 127.0.0.1 that is free", fix)
-        wrong = Misuse if isinstance(error, OverflowError) else InvalidInput
-        raise wrong("--port", [problem]) from error
+        raise InvalidInput("--port", [problem]) from error
 
 
 def _watch_all(cloud: LocalCloud, screen: Screen, arguments: LocalUpOptions) -> None:

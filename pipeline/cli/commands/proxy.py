@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from pipeline import settings
 from pipeline.aws.clients import Clients
-from pipeline.cli.endings import Misuse
 from pipeline.cli.screen import Screen
 from pipeline.client.proxy import running
 from pipeline.client.proxy.access import ProxyAccess
@@ -73,7 +72,7 @@ def _listening(host: str, port: int) -> socket.socket:
     """Return a socket that listens.
 
     Raises:
-        InvalidInput: nobody can listen there; Misuse where the port is the number of none.
+        InvalidInput: nobody can listen there.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -88,12 +87,11 @@ def _listening(host: str, port: int) -> socket.socket:
         except BaseException:
             listening.close()
             raise
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        why = error.strerror or str(error)
         fix = "end what uses it, or name another with --port; 0 takes any that is free"
         problem = Problem("PortNotFree", f"{host} port {port}: {why}", "a port that is free", fix)
-        wrong = Misuse if isinstance(error, OverflowError) else InvalidInput
-        raise wrong("--port", [problem]) from error
+        raise InvalidInput("--port", [problem]) from error
     return listening
 
 

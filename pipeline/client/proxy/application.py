@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 from botocore.exceptions import ClientError
 
+from pipeline import payload
 from pipeline.aws import service_errors
-from pipeline.client import calls
+from pipeline.client import calls, replies
 from pipeline.client.proxy import asking, openai_errors
 from pipeline.client.proxy.openai_errors import Refused
 from pipeline.errors import NotYetVisible, RequestRejected, SealiftError
+from pipeline.plain import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 128
 """Calls that are under way; more wait until one of them has ended, so that memory has a bound."""
+_SHOWN: Final = 80
+"""Bytes of what a client calls a service."""
 PAGE: Final = Path(__file__).resolve().parent / "page"
 _PAGE_FILES: Final = {
     "/": ("page.html", "text/html"),
@@ -109,31 +113,10 @@ class Application:
             return _refusal(refusal)
         try:
             return await handler(request)
-        except Refused as refused:
-            return _refusal(refused.answer)
-        except SealiftError as error:
-            return _refusal(openai_errors.of(error))
-        except web.HTTPRequestEntityTooLarge:
-            try:
-                asking.check_size(asking.LARGEST + 1, on_instances=True)
-            except Refused as refused:
-                return _refusal(refused.answer)
-            raise
-        except web.HTTPException as error:
-            known = ", ".join(["/v1/models", *asking.ROUTES])
-            message = f"{request.method} {request.path}: {error.reason}; wanted one of {known}"
-            return _refusal(openai_errors.told(error.status, message, code="unknown_url"))
         except ConnectionError:
             raise
-        except Exception as error:
-            found = service_errors.translation(error)
-            if isinstance(found, SealiftError):
-                return _refusal(openai_errors.of(found))
-            _LOGGER.exception("a call broke")
-            message = f"a mistake of Sealift's own: {type(error).__name__}; its log has more"
-            return _refusal(
-                openai_errors.told(500, message, kind=openai_errors.SERVER, code="internal_error")
-            )
+        except Exception as error:  # noqa: BLE001 each is told
+            return _refusal(_told(request, error))
 
     async def _show(self, request: web.Request) -> web.Response:
         kind = _PAGE_FILES[request.path][1]
@@ -176,7 +159,9 @@ class Application:
                 raise
             finally:
                 self.answering -= 1
-                self._log(f"{request.path}  {service}  {status}  {self._now() - begun_at:.2f} s")
+                self._log(
+                    f"{request.path}  {payload.cut(service, _SHOWN)}  {status}  {self._now() - begun_at:.2f} s"
+                )
         return response
 
     async def _answer(self, request: web.Request, asked: AskedService) -> web.StreamResponse:
@@ -185,6 +170,10 @@ class Application:
         if begun.request_id:
             headers["x-request-id"] = begun.request_id
         if begun.rest is None:
+            if other := replies.other_task(request.path, begun.first):
+                raise Refused(
+                    openai_errors.told(400, f"service {asked.service!r}: {other}", code="wrong_task")
+                )
             return web.Response(body=begun.first, headers=headers)
         response = web.StreamResponse(headers={**headers, "Cache-Control": "no-cache"})
         try:
@@ -229,11 +218,38 @@ class Application:
                 endpoint = found
 
     async def _begun(self, endpoint: ServiceEndpoint, asked: AskedService) -> BegunAnswer:
-        asking.check_size(len(asked.body), on_instances=endpoint.streams)
+        if refusal := asking.too_large(len(asked.body), on_instances=endpoint.streams):
+            raise Refused(refusal)
         # A serverless endpoint answers "stream": true with all events at once.
         if asked.stream and endpoint.streams:
             return await self._upstream.stream(endpoint.name, asked.body, component=endpoint.component)
         return await self._upstream.whole(endpoint.name, asked.body, component=endpoint.component)
+
+
+def _told(request: web.Request, error: Exception) -> ErrorAnswer:
+    """Return what a client is told of what broke its call."""
+    found = service_errors.translation(error)
+    if isinstance(found, SealiftError):
+        return openai_errors.of(found)
+    match error:
+        case Refused():
+            return error.answer
+        case web.HTTPRequestEntityTooLarge():
+            return asking.too_large(asking.LARGEST + 1, on_instances=True) or openai_errors.told(
+                413, error.reason
+            )
+        case web.HTTPException():
+            known = ", ".join(["/v1/models", *asking.ROUTES])
+            message = f"{request.method} {request.path}: {error.reason}; wanted one of {known}"
+            return openai_errors.told(error.status, message, code="unknown_url")
+        case web.RequestPayloadError():
+            why = one_line(str(error.__cause__ or error))
+            return openai_errors.told(
+                400, f"the body cannot be read: {why}; wanted one that is encoded as its headers say"
+            )
+    _LOGGER.error("a call broke", exc_info=error)
+    message = f"a mistake of Sealift's own: {type(error).__name__}; its log has more"
+    return openai_errors.told(500, message, kind=openai_errors.SERVER, code="internal_error")
 
 
 def _is_awss(error: SealiftError) -> bool:

@@ -9,12 +9,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pipeline.client import requests
 from pipeline.client.proxy import openai_errors
 from pipeline.client.proxy.openai_errors import Refused
-from pipeline.limits import INSTANCE_REQUEST, SERVERLESS_REQUEST, MiB
+from pipeline.limits import INSTANCE_REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pipeline.client.proxy.openai_errors import ErrorAnswer
 
 ROUTES: Final[Mapping[str, str]] = {
     "/v1/chat/completions": "messages",
@@ -61,19 +64,12 @@ def read(body: bytes, field: str) -> AskedService:
     return AskedService(service, body, document.get("stream") is True)
 
 
-def check_size(size: int, *, on_instances: bool) -> None:
-    """Refuse what the kind of endpoint does not take.
-
-    Raises:
-        Refused: with how much it takes.
-    """
-    limit = INSTANCE_REQUEST if on_instances else SERVERLESS_REQUEST
-    if size > limit.value:
-        message = (
-            f"a request of {size:,} bytes; wanted at most {limit.value // MiB} MiB, which is all that SageMaker takes "
-            f"{'' if on_instances else 'on serverless '}in one; send less, or smaller images"
-        )
-        raise Refused(openai_errors.told(413, message, code="request_too_large"))
+def too_large(size: int, *, on_instances: bool) -> ErrorAnswer | None:
+    """Return the refusal of what the kind of endpoint does not take; None for what it takes."""
+    if (problem := requests.too_large(size, on_instances=on_instances)) is None:
+        return None
+    message = f"{problem.seen}; wanted {problem.wanted}; {problem.fix}"
+    return openai_errors.told(413, message, code="request_too_large")
 
 
 def _lacking(field: str, wanted: str) -> Refused:

@@ -6,19 +6,23 @@ Owns the socket and the drain. Refuses to know what a request is.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
+from pipeline import payload
 from pipeline.aws import service_errors
 from pipeline.client import service_endpoint, services
 from pipeline.client.proxy import upstream
 from pipeline.client.proxy.application import Application
 from pipeline.client.proxy.directory import ServiceDirectory
 from pipeline.client.proxy.upstream import Upstream
+from pipeline.plain import one_line
 
 if TYPE_CHECKING:
     import socket
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
     from pipeline.client.proxy.access import ProxyAccess
     from pipeline.client.services import ServingService
 
+_LOGGER: Final = logging.getLogger(__name__)
+_SHOWN: Final = 200
+"""Bytes of what came and was no request."""
 DRAIN_S: Final = 60.0
 """How long those who are being answered may take once the server is to end: an answer's time."""
 
@@ -87,6 +94,7 @@ async def serve(
             # A client that hangs up ends its call.
             handler_cancellation=True,
             access_log=None,
+            logger=_logger(log),
             shutdown_timeout=DRAIN_S,
         )
         await runner.setup()
@@ -99,6 +107,29 @@ async def serve(
         finally:
             await _first(runner.cleanup, at_once.wait)
             known.close()
+
+
+class _Told(logging.Handler):
+    """Tells in a line what is no HTTP, of which aiohttp has a traceback; all else goes where logs go."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            _LOGGER.handle(record)
+            return
+        why = payload.cut(one_line(error.message), _SHOWN)
+        self._log(f"no HTTP  400  {why}")
+
+
+def _logger(log: Callable[[str], None]) -> logging.Logger:
+    """Return what aiohttp logs with; not one that other servers of the process have."""
+    made = logging.Logger("proxy", logging.ERROR)  # noqa: LOG001 one of its own
+    made.addHandler(_Told(log))
+    return made
 
 
 async def _first(*steps: Callable[[], object]) -> None:

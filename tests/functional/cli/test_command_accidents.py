@@ -385,7 +385,14 @@ def test_what_a_person_names_wrong_is_told_by_that_name(
     ("arguments", "told"),
     [
         pytest.param(["report", "arn:a"], "arn:a", id="no ARN"),
-        pytest.param(["local", "up", "--port", "99999"], "--port: port 99999", id="no port"),
+        pytest.param(["local", "up", "--port", "99999"], "--port: 99999 is not in", id="no port"),
+        # A system takes it for 34463.
+        pytest.param(["proxy", "--port", "99999"], "--port: 99999 is not in", id="no port of a proxy"),
+        pytest.param(["proxy", "--port", "-1"], "--port: -1 is not in", id="a port below all"),
+        pytest.param(["token", "--hours", "nan"], "--hours: 'nan' is not a finite", id="hours"),
+        pytest.param(
+            ["ask", "a", "b", "--temperature", "inf"], "--temperature: 'inf' is not", id="temperature"
+        ),
         pytest.param(["sweep", "--grace", "nan"], "--grace", id="grace"),
         pytest.param(["history", "--limit", "0"], "--limit", id="limit"),
         pytest.param(["push", "ARCHIVE", "--service", "A_B"], "'A_B'", id="service"),

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import io
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +18,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from botocore.credentials import ReadOnlyCredentials
 
+from pipeline.aws.clients import Clients
 from pipeline.aws.signed_calls import STREAMED, WHOLE
 from pipeline.client import calls
 from pipeline.client.endpoint import ServiceEndpoint
-from pipeline.client.proxy import asking
+from pipeline.client.proxy import asking, running
 from pipeline.client.proxy.access import ProxyAccess
 from pipeline.client.proxy.application import AT_ONCE, Application
 from pipeline.client.proxy.directory import ServiceDirectory
@@ -31,6 +34,7 @@ from tests import fake_runtime
 from tests.fake_runtime import (
     ANSWER,
     DONE,
+    IDENTIFIED,
     REGION,
     Call,
     FakeRuntime,
@@ -529,6 +533,101 @@ def test_what_is_no_request_is_refused_in_openais_form() -> None:
         assert here.runtime.calls == []
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/v1/embeddings", {"object": "response", "output": []}),
+        ("/v1/responses", {"object": "list", "data": []}),
+    ],
+)
+def test_an_answer_of_another_task_is_an_error(path: str, answer: dict[str, Any]) -> None:
+    """A client would read what is not in it: both are asked with `input`."""
+
+    async def test(here: Desk) -> None:
+        async def answering(_call: Call) -> web.StreamResponse:
+            return web.json_response(answer, headers=IDENTIFIED)
+
+        here.runtime.answers["demo-1"] = answering
+        status, told = await here.post({"model": "demo", "input": "What?"}, path)
+        assert (status, told["error"]["code"]) == (400, "wrong_task")
+
+    run(test)
+
+
+def test_a_body_that_cannot_be_decoded_is_its_senders_mistake() -> None:
+    """As its headers say that it is encoded."""
+
+    async def test(here: Desk) -> None:
+        headers = {"Content-Encoding": "gzip", "Content-Length": "4"}
+        async with here.client.post(
+            f"{here.url}{CHATS}", data=b"abcd", headers=headers, compress=None
+        ) as response:
+            told = await response.json()
+        assert response.status == 400
+        assert "cannot be read" in told["error"]["message"]
+
+    run(test)
+
+
+def test_a_service_with_a_long_name_has_a_short_line_in_the_log() -> None:
+    """Whoever asks decides what stands there."""
+
+    async def test(here: Desk) -> None:
+        status, _ = await here.post({**CHAT, "model": "d" * 100_000})
+        assert status == 404
+        assert len(here.log[-1]) < 200
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", id="two hosts"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="no host"),
+        pytest.param(b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", id="long"),
+    ],
+)
+def test_what_is_no_http_is_a_line_in_the_log(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And no traceback: it is no mistake of ours."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    lines: list[str] = []
+
+    async def test() -> None:
+        ended: Future[None] = Future()
+        listening = socket.create_server(("127.0.0.1", 0))
+        place = listening.getsockname()
+        clients = Clients(region=REGION)
+        known = ServiceDirectory(Desk.find, tuple, asyncio.get_running_loop().time)  # type: ignore[arg-type]
+        serving = asyncio.create_task(
+            running.serve(clients, listening, ProxyAccess("127.0.0.1"), known, log=lines.append, ended=ended)
+        )
+        reader, writer = await asyncio.open_connection(*place)
+        writer.write(sent)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.")
+        assert b" 400 " in answer.splitlines()[0]
+        writer.close()
+        await writer.wait_closed()
+        ended.set_result(None)
+        await serving
+        listening.close()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await test()
+
+    asyncio.run(bounded())
+
+    (line,) = lines
+    assert line.startswith("no HTTP  400  ")
+    assert len(line) < 400
+    assert caplog.records == []
 
 
 def test_models_are_the_services_that_serve() -> None:

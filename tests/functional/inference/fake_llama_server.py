@@ -5,6 +5,7 @@ hold NAME         one token, then the file NAME has to appear; `NAME.begun` and 
 die               one token, then it ends with an assertion of llama.cpp's in its log
 garble            one token, then an event that is no JSON
 break             a chat's parts that contradict each other; whole, it is answered
+mumble            a chat's answer that it cannot read; as a text, "say" is answered
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ REPLIES: dict[str, Any] = {
     "/props": PROPS,
     "/v1/models": {"data": [{"meta": {"n_vocab": 100}}]},
     "/tokenize": {"tokens": []},
+    "/apply-template": {"prompt": "say"},
     "/infill": {"error": {"code": 501}},
 }
 TIMINGS = {"cache_n": 0, "prompt_n": 1, "prompt_ms": 1.0, "predicted_n": 3, "predicted_ms": 3.0}
@@ -71,6 +73,12 @@ async def stream(
     asked, chat = told(document), "messages" in document
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
     progress = {"total": 1, "cache": 0, "processed": 1, "time_ms": 1}
+    if asked == "mumble":
+        said = "The model produced output that does not match the expected peg-native format"
+        writer.write(event(part("", chat=chat) | {"prompt_progress": progress}))
+        writer.write(event({"error": {"code": 500, "message": said}}) + b"0\r\n\r\n")
+        await writer.drain()
+        return
     # Together, as they come where a machine is busy.
     writer.write(event(part("", chat=chat) | {"prompt_progress": progress}) + event(part("one", chat=chat)))
     await writer.drain()

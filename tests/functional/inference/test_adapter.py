@@ -365,6 +365,37 @@ def test_a_stream_whose_time_is_over_ends_with_an_event_that_says_so(start: Star
     assert line["ttft_ms"] > 0  # its first token came together with the prompt's progress
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_request_may_want_its_answer_sooner(start: Start, streamed: bool) -> None:
+    """As JumpStart's and text-generation-inference's `max_time` has it: what there is by then is the answer."""
+    body = {"inputs": "hold a", "parameters": {"max_time": 0.5}, "stream": streamed}
+    reply = start().ask("POST", "/invocations", body)
+
+    assert reply.status == 200
+    answer = [event for event in reply.events if event][-1] if streamed else reply.document
+    assert answer["choices"][0]["finish_reason"] == "timeout"
+    assert answer["generated_text"] == "one"
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_an_answer_that_llama_server_cannot_read_is_told_as_the_text_that_it_is(
+    start: Start, streamed: bool
+) -> None:
+    """llama-server makes an error of it and tells none of it; the four functions tell it."""
+    adapter = start()
+    body = {"messages": [{"role": "user", "content": "mumble"}], "stream": streamed}
+    reply = adapter.ask("POST", "/invocations", body)
+
+    assert reply.status == 200
+    choices = (
+        [event["choices"][0] for event in reply.events if event] if streamed else reply.document["choices"]
+    )
+    assert choices[-1]["finish_reason"] == "stop"
+    said = [one.get("delta", one.get("message")).get("content") for one in choices]
+    assert "".join(filter(None, said)) == "one two three"
+    assert adapter.told("answered")[-1]["finish_reason"] == "stop"
+
+
 def test_a_stream_in_which_something_unforeseen_happens_ends_with_an_event_that_says_so(start: Start) -> None:
     """And not with a second status in its midst; the log tells where, and none of the text."""
     adapter = start()

@@ -17,6 +17,9 @@ ALL = (
     "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
+THINKING = (
+    ALL + "{% for m in messages if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endfor %}"
+)
 NO_SYSTEM = (
     "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     "<{{ m.role }}>{{ m.content }}{% endfor %}"
@@ -62,7 +65,7 @@ def test_what_a_request_does_not_set_is_undefined(name: str) -> None:
 
 def test_what_a_request_sets_is_there_and_nothing_of_ours_is_replaced() -> None:
     """The variables of chat_template_kwargs, but never the messages or what refuses."""
-    source = ALL + "{{ enable_thinking }}{{ bos_token }}{{ own }}"
+    source = THINKING + "{{ enable_thinking }}{{ bos_token }}{{ own }}"
 
     assert (
         rendered(source, USER, enable_thinking=False, bos_token="x", messages=[], tools=[1], own=3)
@@ -73,7 +76,7 @@ def test_what_a_request_sets_is_there_and_nothing_of_ours_is_replaced() -> None:
 
 def test_effort_of_none_lets_the_model_answer_at_once() -> None:
     """As llama-server has it; any other is the template's."""
-    source = ALL + "{{ enable_thinking }}{{ reasoning_effort }}"
+    source = THINKING + "{{ enable_thinking }}{{ reasoning_effort }}"
 
     assert rendered(source, USER, reasoning_effort="none").endswith("False")
     assert rendered(source, USER, reasoning_effort="low").endswith("Truelow")

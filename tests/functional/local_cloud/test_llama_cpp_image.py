@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +254,11 @@ def test_the_first_model_is_at_most_two_folders_deep(tmp_path: Path) -> None:
     assert llama_cpp_image.first_model(tmp_path) is None
     (tmp_path / "a" / ".hidden.gguf").touch()
     assert llama_cpp_image.first_model(tmp_path) == tmp_path / "a" / ".hidden.gguf"
+
+
+def test_a_burst_of_calls_is_let_in() -> None:
+    """As nginx lets it in, before any of them is answered."""
+    server = llama_cpp_image.ImageServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    with server, ExitStack() as calling:
+        for _ in range(100):
+            calling.enter_context(socket.create_connection(server.server_address[:2], timeout=WAIT_S))

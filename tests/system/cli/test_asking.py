@@ -10,9 +10,12 @@ import sys
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+import gguf
 import pytest
 
-from pipeline import cli
+from examples.tiny_encoder import write_tiny_encoder
+from pipeline import cli, package_files
+from pipeline.archive.build.pack import pack
 from tests.system.workflow.test_deployment import settings
 
 if TYPE_CHECKING:
@@ -122,7 +125,46 @@ def test_a_service_that_never_became_good_is_not_asked(
     status, out, err = sealift("ask", "wreck", "What?")
 
     assert (status, out) == (cli.FAILED, "")
-    assert "no deployment of 'wreck'" in err
+    assert "nothing of 'wreck' is deployed" in err
+    assert "`sealift history wreck`" in err
+
+
+def pasted(code: str) -> str:
+    """Run code as it is, with nothing but credentials in its environment; return what it says."""
+    command = ["bash", "-euo", "pipefail"] if code.startswith("curl ") else [sys.executable]
+    keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [*command, "-c", code], env=keys, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("pooling", "told"),
+    [
+        pytest.param(gguf.PoolingType.MEAN, "embedding", id="a vector"),
+        pytest.param(gguf.PoolingType.RANK, "relevance_score", id="a ranking"),
+    ],
+)
+def test_what_is_printed_for_a_model_that_does_not_generate_asks_it_too(
+    deployments: Deployments,
+    tmp_path: Path,
+    sealift: Callable[..., tuple[int, str, str]],
+    pooling: gguf.PoolingType,
+    told: str,
+) -> None:
+    """In the form that its model has."""
+    model = write_tiny_encoder(tmp_path / "m.gguf", pooling=pooling)
+    pack(model, tmp_path / "m.tar.gz", code=package_files.code())
+    deployed(deployments, tmp_path / "m.tar.gz", "scale", smoke_test={}, consumer=None)
+
+    _, out, _ = sealift("connect", "scale", "--json")
+    found = {one["name"]: one["code"] for one in json.loads(out)["snippets"]}
+
+    assert f'"{told}"' in pasted(found["curl"])
+    said = pasted(found["boto3"])
+    assert pasted(found["parameter"])[:1] == said[:1] == "["
 
 
 @pytest.mark.parametrize(
@@ -160,16 +202,8 @@ def test_what_is_printed_to_paste_asks_the_service(
     said = ways["boto3"].replace("region_name", f'endpoint_url="{deployments.cloud.url}", region_name')
     found["in short"] = f"import boto3\nprint({said})"
 
-    keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "PATH": os.environ["PATH"]}
-    for command in (
-        [sys.executable, "-c", found["boto3"]],
-        [sys.executable, "-c", found["parameter"]],
-        [sys.executable, "-c", found["in short"]],
-        ["bash", "-euo", "pipefail", "-c", found["curl"]],
-    ):
-        done = subprocess.run(command, env=keys, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        assert len(done.stdout.strip()) > 1
+    for name in ("boto3", "parameter", "in short", "curl"):
+        assert len(pasted(found[name])) > 1
 
     status, out, err = sealift("connect", "quay", "--only", "crul")
     assert (status, out) == (cli.FAILED, "")

@@ -188,6 +188,18 @@ def test_what_is_not_answered_is_told_and_can_be_asked_again(
         assert shown.page.evaluate(CONTRAST) == []
 
 
+def test_a_proxy_that_is_gone_is_told(browser: Browser) -> None:  # noqa: F811 the fixture from above
+    """Not in the browser's own words, which name neither what failed nor what to do."""
+    with harbor() as here, opened(browser, here) as shown:
+        expect(shown.page.get_by_label("Service")).to_be_enabled()
+        shown.page.context.set_offline(True)
+        shown.ask("What?")
+        expect(shown.page.locator("article.failed .text")).to_have_text(
+            "The proxy does not answer: is it still running?"
+        )
+        expect(shown.page.get_by_label("Question")).to_have_value("What?")
+
+
 def test_a_key_is_asked_for(browser: Browser) -> None:  # noqa: F811 the fixture from above
     """Nothing is seen before; a wrong one is told."""
     with harbor("secret") as here, opened(browser, here) as shown:

@@ -287,7 +287,7 @@ def test_what_lies_beside_the_model_is_loaded(tmp_path: Path) -> None:
             seen, _ = running.invoke(messages=messages, max_tokens=8)
             status, answer = running.invoke(prompt="Hello.", temperature=0)
             assert status == 200
-            (loaded,) = running.events("model_loaded")
+            loaded = servers._logged(running, "model_loaded")
             told.append((seen, answer["choices"][0]["text"], sorted(loaded["beside"])))
 
     assert told[0] == (400, ANSWER, [])

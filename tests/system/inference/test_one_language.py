@@ -164,6 +164,7 @@ ALIKE = [
             "continue_final_message": True,
             "add_generation_prompt": False,
         },
+        "the user's goes on": chat(continue_final_message=True, add_generation_prompt=False),
         "two of the assistant's": {"messages": [USER, *[{"role": "assistant", "content": "Good"}] * 2]},
         "nothing begins the answer": chat(add_generation_prompt=False),
         "choices of words": chat(guided_choice=["sea"]),
@@ -210,6 +211,7 @@ ALIKE = [
         "length of a dialog and its answer": {"inputs": [USER], "parameters": {"max_length": 30}},
         "text_inputs": {"text_inputs": "Good", "max_length": 8, "num_return_sequences": 2},
         "responses": {"input": [USER], "max_output_tokens": 4},
+        "a response's log-probabilities": {"input": [USER], "top_logprobs": 2, "max_output_tokens": 4},
         "responses by one text": {"input": "Good", "instructions": "Be brief."},
         "input alone": {"input": "Good"},
         "input for embeddings": {"input": ["Good", "bad"]},
@@ -320,6 +322,7 @@ STREAMED = [
         "texts, told before": {"prompt": ["Good", "Our"], "echo": True, "max_tokens": 4},
         "inputs": {"inputs": "Good", "parameters": {"max_new_tokens": 4, "details": True}},
         "responses": {"input": [USER], "max_output_tokens": 4},
+        "a response's log-probabilities": {"input": [USER], "max_output_tokens": 4, "top_logprobs": 2},
     }.items()
 ]
 
@@ -439,6 +442,87 @@ def test_what_a_template_refuses_is_told_in_its_own_words(tmp_path: Path) -> Non
             assert other[1]["error"]["message"].endswith("refuses these messages: not this one")
     finally:
         both.server.end()
+
+
+@pytest.mark.parametrize(
+    ("name", "bodies"),
+    [
+        pytest.param(
+            "openai-gpt-oss-120b", ["plain", "tools", "streamed", "two"], id="answers-of-another-form"
+        ),
+        pytest.param("deepseek-ai-DeepSeek-V3.2", ["a call", "a call streamed"], id="begins-unreadably"),
+        pytest.param("meetkai-functionary-medium-v3.2", ["plain", "a call"], id="with-calls-of-another-form"),
+        pytest.param("Apertus-8B-Instruct", ["plain", "thoughts"], id="tells-no-thoughts-apart"),
+        pytest.param("GLM-4.7-Flash", ["thoughts", "a call"], id="shows-thoughts-of-before"),
+        pytest.param("Apriel-1.6-15b-Thinker-fixed", ["plain"], id="begins-a-thought"),
+        pytest.param("HuggingFaceTB-SmolLM3-3B", ["no thinking"], id="begins-a-content"),
+        pytest.param("Qwen3-Coder", ["a list", "half a call"], id="goes-through-arguments"),
+        pytest.param("google-gemma-4-31B-it", ["the assistant's alone"], id="wants-a-question"),
+    ],
+)
+def test_templates_are_alike(tmp_path: Path, name: str, bodies: list[str]) -> None:
+    """In prompt, answer and refusal: what a template begins, shows and fails at."""
+    path = tmp_path / "harbour.gguf"
+    write_tiny_gguf(path, template=(COLLECTION / f"{name}.jinja").read_text(encoding="utf-8"))
+    answered: list[dict[str, Any]] = [USER, {"role": "assistant", "content": "Fish."}, USER]
+
+    def calling(arguments: str) -> list[dict[str, Any]]:
+        call = {
+            "id": "abcdefghi",
+            "type": "function",
+            "function": {"name": "weather", "arguments": arguments},
+        }
+        told = {"role": "tool", "tool_call_id": "abcdefghi", "content": "sun"}
+        return [USER, {"role": "assistant", "content": "", "tool_calls": [call]}, told]
+
+    asked = {
+        "plain": chat(),
+        "tools": chat(tools=[TOOL]),
+        "streamed": chat(stream=True),
+        "two": chat(stream=True, n=2),
+        "a call streamed": {"messages": calling('{"city": "Bern"}'), "tools": [TOOL], "stream": True},
+        "no thinking": chat(enable_thinking=False),
+        "thoughts": {"messages": [USER, {**answered[1], "reasoning_content": "Hm."}, USER]},
+        "a call": {"messages": calling('{"city": "Bern"}'), "tools": [TOOL]},
+        "a list": {"messages": calling("[1]"), "tools": [TOOL]},
+        "half a call": {"messages": calling('{"city": "Be'), "tools": [TOOL]},
+        "the assistant's alone": {"messages": [answered[1]]},
+    }
+    both = Both(tmp_path, path)
+    try:
+        for body in (asked[one] for one in bodies):
+            one, other = both.one({**body, "max_tokens": 4}), both.other({**body, "max_tokens": 4})
+
+            assert other[0] == one[0] < 500, other[1]
+            if "stream" in body:
+                assert joined(other[1]) == joined(one[1])
+                assert other[1][-1] == "[DONE]"
+            else:
+                assert lasting(other[1]) == lasting(one[1])
+    finally:
+        both.server.end()
+
+
+def test_a_response_tells_its_log_probabilities(both: Both) -> None:
+    """With its text, as OpenAI's has it, and with each piece of it in a stream."""
+    body = {"input": [USER], "top_logprobs": 2, "max_output_tokens": 4}
+    for ask in (both.one, both.other):
+        _, answer = ask(body)
+        _, events = ask({**body, "stream": True})
+
+        told = answer["output"][0]["content"][0]["logprobs"]
+        assert len(told) == 4
+        assert "".join(one["token"] for one in told) == answer["output"][0]["content"][0]["text"]
+        assert all(len(one["top_logprobs"]) == 2 for one in told)
+        deltas = [one for event in events for one in event_logprobs(event)]
+        assert [one["token"] for one in deltas] == [one["token"] for one in told]
+
+
+def event_logprobs(event: Any) -> list[Any]:
+    """Return the log-probabilities of an event that goes on with a response's text."""
+    if not isinstance(event, dict) or event["type"] != "response.output_text.delta":
+        return []
+    return list(event["logprobs"])
 
 
 def test_no_request_ends_llama_server(both: Both) -> None:

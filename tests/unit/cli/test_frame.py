@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.cli import frame
@@ -41,6 +41,11 @@ def checklist(
     ]
 
 
+LONG = ChecklistLine("before", ITEMS[0].text, Mark.RUNNING, 6_000.0, "x" * 200)
+"""A line whose time is wider than that of most."""
+
+
+@example(line=LONG, width=80, unicode=False)
 @given(line=lines_of, width=st.integers(frame.NARROWEST, 200), unicode=st.booleans())
 def test_no_row_is_wider_than_the_terminal(line: ChecklistLine, width: int, *, unicode: bool) -> None:
     """Whatever the evidence holds, in columns as a terminal counts them; nothing moves its cursor."""

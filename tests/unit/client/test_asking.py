@@ -13,7 +13,7 @@ from pipeline.client import asking
 from pipeline.client.asking import Asker, FollowedEndpoint
 from pipeline.client.endpoint import ServiceEndpoint
 from pipeline.client.requests import Conversation, Sampling, Turn
-from pipeline.errors import EndpointFailed, InvalidInput, ModelNotReady, Problem
+from pipeline.errors import EndpointFailed, InvalidInput, ModelNotReady, Problem, RequestRejected
 from pipeline.gguf import questions
 
 ASKED = Conversation((Turn("user", "What?"),))
@@ -253,3 +253,19 @@ def test_a_request_that_asks_for_a_stream_gets_bytes(streams: bool) -> None:
     assert b"Cargo." in b"".join(pieces)
     assert runtime.asked == [("harbor-1", body)]
     assert runtime.closed == streams
+
+
+@pytest.mark.parametrize(("streams", "limit"), [(False, "4 MiB"), (True, "25 MiB")])
+@pytest.mark.parametrize("how", ["ask", "stream", "send", "send_streamed"])
+def test_what_is_too_large_for_the_endpoint_is_told_with_its_limit(
+    how: str, streams: bool, limit: str
+) -> None:
+    """Before anything is sent: AWS's own refusal names neither the size nor what would do."""
+    runtime = Runtime()
+    text = "x" * 25 * 2**20
+    asked: Any = {"prompt": text} if how.startswith("send") else Conversation((Turn("user", text),))
+    more = () if how.startswith("send") else (Sampling(),)
+
+    with pytest.raises(RequestRejected, match=f"at most {limit}"):
+        getattr(asker(runtime, endpoint(streams=streams)), how)(asked, *more)
+    assert runtime.asked == []

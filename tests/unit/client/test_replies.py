@@ -168,3 +168,29 @@ def test_what_holds_no_vectors_is_no_answer(body: bytes) -> None:
     """By an error of ours."""
     with pytest.raises(NotAnAnswer):
         replies.vectors(body)
+
+
+RESPONSE = b'{"id": "resp_1", "object": "response", "output": []}'
+VECTORS = b'{"model":"m","object":"list","data":[{"embedding":[0.1],"index":0,"object":"embedding"}]}'
+SAYS_SO = b'{"id": "resp_1", "object": "response", "output": [{"text": "\\"object\\": \\"list\\""}]}'
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        pytest.param("/v1/embeddings", RESPONSE, "embeds none", id="a text for a vector"),
+        pytest.param("/v1/embeddings/", RESPONSE, "embeds none", id="with a slash at its end"),
+        pytest.param("/v1/responses", VECTORS, "generates none", id="a vector for a text"),
+        pytest.param("/v1/embeddings", VECTORS, None, id="vectors"),
+        pytest.param("/v1/responses", RESPONSE, None, id="a response"),
+        pytest.param("/v1/responses", SAYS_SO, None, id="a response that quotes"),
+        pytest.param("/v1/chat/completions", RESPONSE, None, id="what no other task answers"),
+        pytest.param("/v1/rerank", VECTORS, None, id="a ranking, which is a list"),
+    ],
+)
+def test_an_answer_of_another_task_is_noticed(path: str, body: bytes, words: str | None) -> None:
+    """What a client of OpenAI's asks embeddings for must not be a response, nor the other way round."""
+    found = replies.other_task(path, body)
+
+    assert (found is None) is (words is None)
+    assert (words or "") in (found or "")

@@ -150,3 +150,13 @@ def test_a_message_becomes_a_turn_and_back() -> None:
     message = {"role": "assistant", "content": "x"}
 
     assert requests.turn(message).document() == message
+
+
+@pytest.mark.parametrize("form", ["messages", "prompt", "input"])
+@pytest.mark.parametrize("said", [Turn("user", "caf\udcc3"), Turn("system", "\ud83d alone")])
+def test_half_of_a_character_is_not_sent(form: str, said: Turn) -> None:
+    """Python makes it of bytes that are not UTF-8; some containers break on it."""
+    with pytest.raises(InvalidInput, match="no Unicode") as refused:
+        requests.body(form, Conversation((said, Turn("user", "Hello."))), Sampling())
+
+    assert refused.value.problems[0].fix == "write it in UTF-8"

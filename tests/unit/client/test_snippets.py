@@ -41,6 +41,27 @@ def test_each_piece_is_whole(form: str, streams: bool, runtime: str) -> None:
         assert ("sagemaker_base_url" in found["litellm"].code) is (runtime == LOCAL)
 
 
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        pytest.param(None, False, id="nobody says"),
+        pytest.param("https://ssm.eu-west-1.amazonaws.com", False, id="AWS's own"),
+        pytest.param(LOCAL, True, id="another"),
+    ],
+)
+def test_each_service_of_aws_is_told_its_own_url(store: str | None, told: bool) -> None:
+    """A private endpoint of SageMaker's runtime knows no parameters."""
+    endpoint = ServiceEndpoint("harbor", "harbor-1", streams=False, parameter="/sealift/s/harbor/endpoint")
+    private = "https://vpce-1.runtime.sagemaker.eu-west-1.vpce.amazonaws.com"
+
+    found = {one.name: one.code for one in snippets.of(endpoint, "eu-west-1", private, store=store)}
+
+    ssm, runtime = (line for line in found["parameter"].splitlines() if "boto3.client" in line)
+    assert f'endpoint_url="{private}"' in runtime
+    assert private not in ssm
+    assert (f'endpoint_url="{LOCAL}"' in ssm) is told
+
+
 @pytest.mark.parametrize("component", [False, True])
 def test_each_piece_names_the_component_where_there_is_one(component: bool) -> None:
     """In the SDK's word or in HTTP's header; `sealift proxy` finds it by itself."""

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sealift_conformity import loosened
+from sealift_conformity import held, loosened
 from sealift_request import parse_request, unmet
 from sealift_schema import MOST_REPEATS, check
 from sealift_shortcoming import SchemaError, checked_pattern, shortcoming
+from sealift_template import callable_tools
 
 PYDANTIC: dict[str, Any] = json.loads(
     (Path(__file__).parent / "pydantic_schemas.json").read_text(encoding="utf-8")
@@ -348,3 +349,73 @@ def test_any_schema_is_taken_or_refused_and_checks_any_value(schema: Any, value:
 
     wrong = shortcoming(json.loads(json.dumps(value)), schema)
     assert wrong is None or isinstance(wrong, str)
+
+
+PAIR = {"type": "array", "items": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2}
+
+
+@pytest.mark.parametrize(
+    ("schema", "loose", "right", "wrong"),
+    [
+        pytest.param(
+            {"const": "cat", "enum": ["cat"], "type": "string"},
+            {"type": "string", "const": "cat"},
+            "cat",
+            "dog",
+            id="a-literal-of-older-pydantics",
+        ),
+        pytest.param(
+            {"enum": ["a", None], "type": "string", "nullable": True},
+            {"type": "string", "enum": ["a"]},
+            "a",
+            "b",
+            id="null-among-the-texts-of-OpenAPI",
+        ),
+        pytest.param(
+            PAIR,
+            {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}]},
+            [1, "a"],
+            ["a", 1],
+            id="a-tuple-of-draft-07",
+        ),
+        pytest.param(
+            {"type": "array", "items": [{"type": "integer"}], "additionalItems": False},
+            {"type": "array", "prefixItems": [{"type": "integer"}]},
+            [1],
+            [1, 2],
+            id="a-tuple-that-ends",
+        ),
+        pytest.param(
+            {"$defs": {"Of[a b]": {"type": "integer"}}, "$ref": "#/$defs/Of%5Ba%20b%5D"},
+            {"type": "integer"},
+            1,
+            "a",
+            id="a-reference-as-a-URI-has-it",
+        ),
+    ],
+)
+def test_what_generators_of_schemas_write_is_held(schema: Any, loose: Any, right: Any, wrong: Any) -> None:
+    """By the grammar, and by what is looked at afterwards."""
+    check(loosened(schema))
+
+    assert loosened(schema) == loose
+    assert shortcoming(right, schema) is None
+    assert shortcoming(wrong, schema) is not None
+
+
+def test_a_tuple_of_an_older_draft_needs_no_second_look() -> None:
+    """Its grammar holds all of it, so that it can be streamed."""
+    assert held(PAIR)
+    assert not held({"type": "array", "items": [{"type": "integer"}], "minItems": 2})
+
+
+@pytest.mark.parametrize("pattern", [r"^\p{L}+$", r"^(\w+ ?)+$", "("])
+def test_the_pattern_of_an_argument_is_not_run_and_may_be_anything(pattern: str) -> None:
+    """Tools of other makers have JavaScript's; only an answer's schema is looked at afterwards."""
+    schema = {"type": "object", "properties": {"city": {"type": "string", "pattern": pattern}}}
+    tool = {"type": "function", "function": {"name": "weather", "parameters": schema}}
+
+    (found,) = callable_tools([tool], None)
+    assert found["function"]["parameters"]["properties"] == {"city": {"type": "string"}}
+    with pytest.raises(SchemaError, match="pattern"):
+        loosened(schema)

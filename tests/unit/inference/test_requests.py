@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.inference import input_fn
-from sealift_request import BadRequest, Request, parse_body, parse_request
+from sealift_request import BadRequest, Request, parse_body, parse_request, suited
 
 USER = {"role": "user", "content": "Hi."}
 
@@ -128,10 +128,7 @@ def test_right_request_is_taken(document: dict[str, Any], expected: Request) -> 
         pytest.param({"prompt": "a", "top_p": 1.01}, "top_p", "invalid_value", "0 to 1", id="top-p"),
         pytest.param({"prompt": "a", "seed": 1.5}, "seed", "invalid_value", "a whole number", id="seed"),
         pytest.param(
-            {"prompt": "a", "stop": [""]}, "stop", "invalid_value", "none of them empty", id="empty-stop"
-        ),
-        pytest.param(
-            {"prompt": "a", "stop": ["x"] * 17}, "stop", "invalid_value", "up to 16", id="many-stops"
+            {"prompt": "a", "stop": ["x"] * 129}, "stop", "invalid_value", "up to 128", id="many-stops"
         ),
         pytest.param({"prompt": "a", "stop": {}}, "stop", "invalid_value", "is {}", id="stop-object"),
         pytest.param({"prompt": "a", "stream": 1}, "stream", "invalid_value", "true or false", id="stream"),
@@ -765,3 +762,301 @@ def test_schemas_come_under_many_names() -> None:
         assert request.schema == schema
         assert request.constrained
     assert _refusal(json_schema=schema, response_format={"type": "json_object"})["param"] == "json_schema"
+
+
+CALLED: dict[str, Any] = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "a", "type": "function", "function": {"name": "w", "arguments": "{}"}}],
+}
+RESULT = {"role": "tool", "tool_call_id": "a", "content": "sun"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param({"role": "assistant", "content": "x", "reasoning_content": ""}, id="no-thoughts"),
+        pytest.param({"role": "assistant", "content": "x", "name": ""}, id="no-name"),
+        pytest.param({"role": "assistant", "content": "x", "parsed": {"a": 1}}, id="openai-parse"),
+        pytest.param({"role": "assistant", "content": "x", "provider_specific_fields": {}}, id="litellm"),
+        pytest.param({"role": "assistant", "content": "x", "thinking_blocks": []}, id="thinking-blocks"),
+        pytest.param({"role": "assistant", "content": "x", "prefix": False}, id="mistral"),
+        pytest.param({"role": "assistant", "content": "x", "phase": "final_answer"}, id="phase"),
+    ],
+)
+def test_what_a_library_adds_to_an_answer_may_come_back_with_it(message: dict[str, Any]) -> None:
+    """A conversation is sent as the library keeps it, with empty fields and fields of its own."""
+    asked = parse_request({"messages": [USER, message, USER]})
+
+    assert asked == parse_request({"messages": [USER, {"role": "assistant", "content": "x"}, USER]})
+
+
+@pytest.mark.parametrize("arguments", [None, ""])
+def test_a_call_without_arguments_has_an_empty_object(arguments: str | None) -> None:
+    """Some send back null or nothing; templates want JSON."""
+    call = {"id": "a", "type": "function", "function": {"name": "w", "arguments": arguments}}
+    asked = parse_request({"messages": [USER, {**CALLED, "tool_calls": [call]}, {**RESULT}]})
+
+    assert asked == parse_request({"messages": [USER, CALLED, RESULT]})
+
+
+@pytest.mark.parametrize("arguments", ['{"city": "Be', "NaN", "[" * 100_000])
+def test_arguments_that_are_no_json_are_told(arguments: str) -> None:
+    """llama.cpp reads them for every template, and fails at them."""
+    call = {"id": "a", "type": "function", "function": {"name": "w", "arguments": arguments}}
+    with pytest.raises(BadRequest, match=r"messages\[1\]\.tool_calls\[0\]\.function\.arguments is .*no JSON"):
+        parse_request({"messages": [USER, {**CALLED, "tool_calls": [call]}]})
+
+
+def test_null_in_a_tool_counts_as_absent() -> None:
+    """The openai package's own types say so of its description, its parameters and `strict`."""
+    nothing = {"description": None, "parameters": None, "strict": None}
+    plain = {"messages": [USER], "tools": [{"type": "function", "function": {"name": "w"}}]}
+
+    for tool in ({"type": "function", "function": {"name": "w", **nothing}},):
+        assert parse_request({**plain, "tools": [tool]}) == parse_request(plain)
+    functions = parse_request({"messages": [USER], "functions": [{"name": "w", **nothing}]})
+    assert functions.tools == parse_request(plain).tools
+    flat = {"input": [USER], "tools": [{"type": "function", "name": "w", **nothing}]}
+    assert "description" not in parse_request(flat).tools[0]["function"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected", "names"),
+    [
+        pytest.param("b", "=b", ["a", "b", "c"], id="the-bare-name"),
+        pytest.param(
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {
+                    "mode": "auto",
+                    "tools": [{"type": "function", "function": {"name": name}} for name in ("c", "a")],
+                },
+            },
+            "auto",
+            ["a", "c"],
+            id="allowed-in-a-chat",
+        ),
+        pytest.param(
+            {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "b"}]},
+            "required",
+            ["b"],
+            id="allowed-in-a-response",
+        ),
+    ],
+)
+def test_a_choice_of_tools_has_many_forms(choice: Any, expected: str, names: list[str]) -> None:
+    """text-generation-inference has the bare name; OpenAI's list of allowed tools leaves only these."""
+    tools = [{"type": "function", "function": {"name": name}} for name in "abc"]
+    asked = parse_request({"messages": [USER], "tools": tools, "tool_choice": choice})
+
+    assert asked.tool_choice == expected
+    assert [tool["function"]["name"] for tool in asked.tools] == names
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"function": {"name": "z"}}]}},
+        {"type": "allowed_tools", "allowed_tools": {"mode": "some", "tools": [{"function": {"name": "a"}}]}},
+        {"type": "allowed_tools", "allowed_tools": None},
+        {"type": "allowed_tools", "mode": "auto", "tools": []},
+        {"type": "custom", "custom": {"name": "a"}},
+        {},
+        "z",
+    ],
+)
+def test_a_choice_of_no_tool_that_there_is_is_refused(choice: Any) -> None:
+    """With those that there are."""
+    tools = [{"type": "function", "function": {"name": "a"}}]
+    with pytest.raises(BadRequest, match=r"'tool_choice' is .*: a|some of a"):
+        parse_request({"messages": [USER], "tools": tools, "tool_choice": choice})
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"type": "image_url", "image_url": {"url": "x"}}, "images are for the containers 'custom'"),
+        ({"type": "input_audio", "input_audio": {}}, "'input_audio' is for no container here"),
+        ({"type": "file", "file": {}}, "'file' is for no container here"),
+        ({"type": "text", "text": None}, "wanted a text or a list of parts of type 'text'"),
+    ],
+)
+def test_a_part_that_is_no_text_is_told_for_what_it_is(part: dict[str, Any], words: str) -> None:
+    """Only an image is for another container."""
+    with pytest.raises(BadRequest) as caught:
+        parse_request({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, part]}]})
+
+    assert words in str(caught.value)
+    assert ("images" in str(caught.value)) == (part["type"] == "image_url")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [{"type": "function", "function": {"name": "w", "description": "\ud83d"}}]},
+        {"chat_template_kwargs": {"a": "\ud83d"}},
+        {"chat_template_kwargs": {"\ud83d": 1}},
+        {"reasoning_effort": "\ud83d"},
+        {"guided_choice": ["\ud83d"]},
+        {"logit_bias": {"\ud83d": 1}},
+        {"dry_sequence_breakers": ["a\ude00"]},
+        {"metadata": {"a": "\ude00"}},
+    ],
+)
+def test_half_a_character_is_told_wherever_it_stands(fields: dict[str, Any]) -> None:
+    """A text that was cut within an emoji is written so by JavaScript; neither server takes it."""
+    for adapted in (False, True):
+        with pytest.raises(BadRequest, match="half of a surrogate pair"):
+            parse_body(json.dumps({"messages": [USER], **fields}), None, adapted=adapted)
+    assert parse_body(json.dumps({"prompt": "😀"}), None).prompt == "😀"
+
+
+def test_whether_to_think_is_true_or_false() -> None:
+    """Among the template's variables, too, where llama-server takes no other."""
+    with pytest.raises(BadRequest, match=r"chat_template_kwargs\.enable_thinking is 'false'"):
+        parse_request({"messages": [USER], "chat_template_kwargs": {"enable_thinking": "false"}})
+
+
+def test_an_empty_stop_ends_nothing() -> None:
+    """Forms send what was not filled in."""
+    assert parse_request({"prompt": "a", "stop": ""}).stop == ()
+    assert parse_request({"prompt": "a", "stop": ["", "b"]}).stop == ("b",)
+
+
+def test_a_whole_number_may_be_written_as_a_float() -> None:
+    """JSON has one kind of numbers, and not every client writes 3 where it means three."""
+    numbers = {"max_tokens": 3, "n": 2, "top_k": 40, "seed": 10**20, "mirostat": 1, "logprobs": 2}
+
+    written = {name: float(value) for name, value in numbers.items()}
+    assert parse_request({"prompt": "a", **written}) == parse_request({"prompt": "a", **numbers})
+    assert parse_request({"prompt": "a", "max_tokens": -1.0}).max_tokens == -1
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param(
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}}, id="openai"
+        ),
+        pytest.param({"response_format": {"type": "json_schema", "name": "a", "schema": SCHEMA}}, id="flat"),
+        pytest.param(
+            {"response_format": {"type": "json_schema", "json_schema": {"schema_definition": SCHEMA}}},
+            id="mistral",
+        ),
+        pytest.param(
+            {"response_format": {"type": "json_schema", "value": {"name": "a", "schema": SCHEMA}}}, id="tgi"
+        ),
+        pytest.param({"response_format": {"type": "json", "value": json.dumps(SCHEMA)}}, id="tgi-text"),
+        pytest.param({"response_format": {"type": "json_object", "schema": SCHEMA}}, id="llama-server"),
+        pytest.param({"response_format": {"type": "json_object", "response_schema": SCHEMA}}, id="litellm"),
+        pytest.param({"grammar": {"type": "json_schema", "value": {"schema": SCHEMA}}}, id="tgi-grammar"),
+        pytest.param({"guided_json": json.dumps(SCHEMA)}, id="vllm-text"),
+        pytest.param({"structured_outputs": {"json": SCHEMA, "regex": None}}, id="vllm"),
+        pytest.param({"response_format": {"type": "text"}, "guided_json": SCHEMA}, id="text-beside-it"),
+    ],
+)
+def test_a_schema_comes_in_many_forms(fields: dict[str, Any]) -> None:
+    """As each library writes it."""
+    assert parse_request({"messages": [USER], **fields}).schema == SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("form", "alone"),
+    [
+        ({"structured_outputs": {"choice": ["a"]}}, {"guided_choice": ["a"]}),
+        ({"structured_outputs": {"regex": "a+"}}, {"guided_regex": "a+"}),
+        ({"structured_outputs": {"grammar": 'root ::= "a"'}}, {"grammar": 'root ::= "a"'}),
+        ({"structured_outputs": {"json_object": True}}, {"response_format": {"type": "json_object"}}),
+        ({"response_format": {"type": "regex", "value": "a+"}}, {"guided_regex": "a+"}),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}},
+            {"response_format": {"type": "json_object"}},
+        ),
+    ],
+)
+def test_other_names_ask_for_the_same(form: dict[str, Any], alone: dict[str, Any]) -> None:
+    """The newer field of vLLM, and a response_format without a schema."""
+    assert parse_request({"messages": [USER], **form}) == parse_request({"messages": [USER], **alone})
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"response_format": {"type": "json_schema"}}, "wanted {'type': 'text'}"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "x": 1}}}, "has 'x'"),
+        ({"guided_json": "{"}, "a text that is no JSON"),
+        ({"structured_outputs": {"structural_tag": {}}}, "unknown field 'structural_tag'"),
+        ({"structured_outputs": {"choice": []}}, "wanted a list of texts"),
+        ({"structured_outputs": {"regex": "a"}, "guided_regex": "b"}, "are both there"),
+        ({"structured_outputs": {"regex": "a", "choice": ["b"]}}, "are both there"),
+        ({"frobnicate": 1}, "docs/requests.md of Sealift has all that there are"),
+    ],
+)
+def test_a_form_that_is_none_is_told(fields: dict[str, Any], words: str) -> None:
+    """In one short sentence."""
+    with pytest.raises(BadRequest) as caught:
+        parse_request({"messages": [USER], **fields})
+
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_turn_of_a_response_is_one_message() -> None:
+    """What the model has thought, said and called in it, as its answer has it; templates want it so."""
+    calls = [
+        {"type": "function_call", "id": "fc", "call_id": name, "name": "w", "arguments": "{}"}
+        for name in "ab"
+    ]
+    asked = parse_request(
+        {
+            "input": [
+                USER,
+                {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]},
+                {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "So."}]},
+                *calls,
+                *({"type": "function_call_output", "call_id": name, "output": name} for name in "ab"),
+            ]
+        }
+    )
+
+    assert asked.messages is not None
+    assert [message["role"] for message in asked.messages] == ["user", "assistant", "tool", "tool"]
+    turn = asked.messages[1]
+    assert (turn["content"], turn["reasoning_content"]) == ("So.", "Hm.")
+    assert [call["id"] for call in turn["tool_calls"]] == ["a", "b"]
+    alone = parse_request({"input": [USER, {"type": "reasoning", "summary": []}, calls[0]]}).messages
+    assert alone is not None
+    assert "reasoning_content" not in alone[1]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"stream": False}, {"tools": []}, {"prompt_cache_key": "k"}, {"priority": 0}, {"normalize": True}],
+)
+def test_what_changes_nothing_makes_no_response_of_embeddings(fields: dict[str, Any]) -> None:
+    """Clients of embeddings send it too, and a model that embeds would refuse a response."""
+    asked = parse_request({"input": "a", **fields})
+
+    assert suited(asked, "input", "m").texts == ("a",)
+
+
+def test_a_response_is_one_answer() -> None:
+    """Others would be generated, and not told."""
+    assert parse_request({"input": [USER], "n": 1}).choices == 1
+    with pytest.raises(BadRequest, match="'n' is 2, and a response is one answer"):
+        parse_request({"input": [USER], "n": 2})
+
+
+def test_a_jumpstart_request_has_its_time_and_its_mode() -> None:
+    """The fields of its older notebooks."""
+    asked = parse_request({"text_inputs": "a", "max_time": 50, "max_length": 100, "eos_token_id": 2})
+
+    assert (asked.max_time, asked.stop_tokens) == (50, (2,))
+    embedding = parse_request({"text_inputs": ["a"], "mode": "embedding"})
+    assert suited(embedding, "input", "m").texts == ("a",)
+    with pytest.raises(BadRequest, match="has 'mode'"):
+        suited(embedding, "messages", "m")

@@ -228,7 +228,9 @@ def test_bytes_are_bounded(more: int) -> None:
         {"required": [5]},
         {"enum": {}},
         {"enum": []},
-        {"items": [{}]},
+        {"items": [5]},
+        {"items": [{"type": "objekt"}]},
+        {"additionalItems": 5},
         {"allOf": {}},
         {"anyOf": []},
         {"oneOf": [5]},
@@ -260,6 +262,7 @@ def test_a_schema_that_could_not_be_judged_as_it_is_meant_is_refused(schema: dic
         {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"a": {"$ref": "#/$defs/a"}}}}},
         {"enum": [{"type": "objekt"}], "const": {"required": 5}, "default": {"$ref": 5}},
         {"maxItems": 2.0, "minLength": 0, "minimum": -1.5, "items": False, "prefixItems": [True, {}]},
+        {"items": [{"type": "string"}, True], "additionalItems": False},
         {"title": 5, "format": "email", "$schema": "https://json-schema.org/draft/2020-12/schema"},
     ],
 )

@@ -9,6 +9,14 @@ const [talk, state, form, question, send, stop, locked, key] =
 let said = []; // what was said so far, as `messages`
 let ending = null; // ends the answer that is under way
 
+const gone = "The proxy does not answer: is it still running?";
+const cut = "The answer broke off: is the proxy still running?";
+
+// Says what a connection that fails means, in place of the browser's own words.
+const saying = (words) => (error) => {
+  throw error.name === "AbortError" ? error : new Error(words);
+};
+
 const headers = () => (key.value ? { Authorization: `Bearer ${key.value}` } : {});
 
 async function failure(response) {
@@ -39,7 +47,7 @@ async function look() {
     state.textContent = names.length ? "" : "No service serves yet: deploy one, then refresh.";
   } catch {
     show([], "no services to be seen");
-    state.textContent = "The proxy does not answer: is it still running?";
+    state.textContent = gone;
   }
 }
 
@@ -74,7 +82,7 @@ async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch(saying(cut));
     held += done ? "\n" : value;
     const lines = held.split("\n");
     held = lines.pop();
@@ -120,7 +128,7 @@ async function ask() {
   const seen = { tokens: 0, rate: 0, finish: "" };
   talk.scrollTop = talk.scrollHeight;
   const begun = performance.now();
-  let [first, told, whole] = [null, null, ""];
+  let [first, took, whole] = [null, null, ""];
   ending = new AbortController();
   send.hidden = true;
   stop.hidden = false;
@@ -138,7 +146,7 @@ async function ask() {
       headers: { "Content-Type": "application/json", ...headers() },
       body: body(),
       signal: ending.signal,
-    });
+    }).catch(saying(gone));
     if (!response.ok) throw new Error(await failure(response));
     for await (const event of events(response.body)) {
       if (event.error) throw new Error(event.error.message);
@@ -163,11 +171,11 @@ async function ask() {
     if (!seen.rate && seen.tokens > 1 && first !== null && performance.now() - first > 50) {
       seen.rate = (seen.tokens - 1) / ((performance.now() - first) / 1000);
     }
-    told = figures(seen, begun, first);
+    took = figures(seen, begun, first);
     state.textContent = "Answered.";
   } catch (error) {
     if (error.name === "AbortError") {
-      told = `stopped after ${((performance.now() - begun) / 1000).toFixed(1)} s`;
+      took = `stopped after ${((performance.now() - begun) / 1000).toFixed(1)} s`;
       state.textContent = "Stopped.";
     } else {
       if (conversation === said) follow(() => part(turn("Not answered", "failed"), "div", "text", error.message));
@@ -183,7 +191,7 @@ async function ask() {
       question.value ||= text;
     }
     if (!whole && !thoughts.textContent) answer.remove();
-    else if (told) follow(() => part(answer, "div", "figures", told));
+    else if (took) follow(() => part(answer, "div", "figures", took));
     ending = null;
     send.hidden = false;
     stop.hidden = true;

@@ -274,6 +274,7 @@ SAMPLES: dict[str, Any] = {
     "grammar": 'root ::= "a"',
     "guided_choice": ["a"],
     "guided_regex": "a",
+    "structured_outputs": {"json": {"type": "string"}},
 }
 SHAPE = {
     "n",
@@ -286,9 +287,11 @@ SHAPE = {
     "timings_per_token",
     "return_progress",
     "include_stop_str_in_output",
+    "max_time",
+    "mode",
 }
 """What changes how often is asked, or what the answer looks like; it is tried elsewhere."""
-TOGETHER = {"tool_choice", "parallel_tool_calls", "function_call", "top_logprobs"}
+TOGETHER = {"tool_choice", "parallel_tool_calls", "function_call", "top_logprobs", "continue_final_message"}
 """What means nothing without another field."""
 
 
@@ -326,10 +329,17 @@ def test_every_honored_field_reaches_llama_server(form: str, field: fields.Field
 def test_fields_that_belong_to_others_reach_llama_server_with_them(name: str) -> None:
     """Which tool is to be called, and how many of the likeliest tokens are told."""
     tool = {"type": "function", "function": {"name": "a"}}
-    beside: dict[str, Any] = {"logprobs": True} if name == "top_logprobs" else {"tools": [tool]}
-    value: Any = {"tool_choice": "required", "parallel_tool_calls": True, "function_call": {"name": "a"}}.get(
-        name, 3
-    )
+    begun = [USER, {"role": "assistant", "content": "a"}]
+    beside: dict[str, Any] = {
+        "top_logprobs": {"logprobs": True},
+        "continue_final_message": {"messages": begun},
+    }.get(name, {"tools": [tool]})
+    value: Any = {
+        "tool_choice": "required",
+        "parallel_tool_calls": True,
+        "function_call": {"name": "a"},
+        "continue_final_message": "content",
+    }.get(name, 3)
     body = {**ASKED[fields.CHAT], **beside, "seed": 7}
 
     assert calls_of(asked({**body, name: value})) != calls_of(asked(body))
