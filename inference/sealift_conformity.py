@@ -14,7 +14,7 @@ from sealift_settings import shown
 from sealift_shortcoming import (
     MOST_DEPTH,
     SchemaError,
-    check_patterns,
+    check_parts,
     is_number,
     is_of_type,
     places_of,
@@ -51,10 +51,10 @@ def loosened(schema: Any, *, annotated: bool = False, checked: bool = True) -> A
         checked: whether a value is looked at by the whole schema afterwards, so that its patterns are run.
 
     Raises:
-        SchemaError: when it is too large or too deep, or has a pattern that cannot be checked.
+        SchemaError: when it is too large or too deep, has a pattern that cannot be checked, or a reference to nothing.
     """
     if checked:
-        check_patterns(schema, "schema", 0)
+        check_parts(schema, "schema")
     return _spelled(_Loosening(schema, annotated=annotated).one(schema, "schema", 0, ()))
 
 

@@ -937,6 +937,8 @@ def unmet(text: str, schema: Any) -> str | None:
     """Return what is wrong with an answer by the request's schema: what its grammar did not hold."""
     try:
         return shortcoming(json.loads(text), schema)
+    except SchemaError as error:
+        return str(error)
     except (ValueError, RecursionError):
         return "it is no JSON"
 

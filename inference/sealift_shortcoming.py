@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 MOST_DEPTH = 24
 """Levels of a schema."""
 _STEPS = 10**7
-"""Steps of a regular expression at most: the text's length to the power of its open repetitions."""
+"""Steps of a regular expression at most: the text's length to the power of its open repetitions, for each of the ways
+in which its choices can be made."""
+_FEW_WAYS = 4
+"""Ways to make a pattern's choices that shorten no text: an `s?` and a path that may be missing are ordinary."""
 _MOST_PATTERN = 1000
 _MOST_SHOWN = 80
+MOST_COMPARED = 100_000
+"""Comparisons of a part of an answer with a part of its schema: alternatives in alternatives multiply."""
 
 
 class SchemaError(ValueError):
@@ -67,13 +72,39 @@ def places_of(schema: dict[str, Any]) -> tuple[list[Any], Any]:
     return (prefix if isinstance(prefix, list) else []), items
 
 
-def check_patterns(schema: Any, path: str, depth: int) -> None:
-    """Check every pattern of a schema, wherever it stands, before anything is generated."""
+_SCHEMAS = (
+    "items",
+    "additionalItems",
+    "additionalProperties",
+    "contains",
+    "propertyNames",
+    "not",
+    "if",
+    "then",
+    "else",
+)
+_LISTS = ("prefixItems", "allOf", "anyOf", "oneOf")
+_BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
+"""Keywords that hold a schema; a list of them; or one for each name of somebody's own."""
+_VALUES = ("enum", "const", "default", "examples")
+
+
+def check_parts(schema: Any, path: str) -> None:
+    """Check every pattern and every reference of a schema, wherever it stands, before anything is generated.
+
+    Raises:
+        SchemaError: one could take for ever, or is not there.
+    """
+    _check_patterns(schema, path, 0)
+    _check_references(schema, schema, path)
+
+
+def _check_patterns(schema: Any, path: str, depth: int) -> None:
     if depth > 4 * MOST_DEPTH:
         raise SchemaError(f"{path[:200]} is nested deeper than {4 * MOST_DEPTH} levels")
     if isinstance(schema, list):
         for part in schema:
-            check_patterns(part, path, depth + 1)
+            _check_patterns(part, path, depth + 1)
     elif isinstance(schema, dict):
         for name, part in schema.items():
             where = f"{path}.{name}"
@@ -82,8 +113,23 @@ def check_patterns(schema: Any, path: str, depth: int) -> None:
             if name == "patternProperties" and isinstance(part, dict):
                 for pattern in part:
                     checked_pattern(pattern, where)
-            if name not in ("enum", "const", "default", "examples"):
-                check_patterns(part, where, depth + 1)
+            if name not in _VALUES:
+                _check_patterns(part, where, depth + 1)
+
+
+def _check_references(schema: Any, root: Any, path: str) -> None:
+    if isinstance(schema, list):
+        for number, part in enumerate(schema):
+            _check_references(part, root, f"{path}[{number}]")
+    if not isinstance(schema, dict):
+        return
+    if "$ref" in schema:
+        resolved(schema["$ref"], root, path)
+    for name in (*_SCHEMAS, *_LISTS):
+        _check_references(schema.get(name), root, f"{path}.{name}")
+    for name in _BY_NAME:
+        for own, part in _object_in(schema, name).items():
+            _check_references(part, root, f"{path}.{name}.{own}")
 
 
 def _list(value: Any) -> list[Any]:
@@ -113,7 +159,8 @@ def checked_pattern(pattern: Any, path: str) -> tuple[re.Pattern[str], int]:
     """Return a pattern to search with, and how long a text may be for that.
 
     Raises:
-        SchemaError: when it is none, or could take for ever: a repetition inside of another one, or a choice.
+        SchemaError: when it is none, or could take for ever: a repetition inside of another one, or a choice; choices
+            that multiply; a repetition of nothing.
     """
     if not isinstance(pattern, str) or len(pattern) > _MOST_PATTERN:
         raise SchemaError(f"{path} is {_shown(pattern)}; wanted a text of up to {_MOST_PATTERN} characters")
@@ -121,66 +168,102 @@ def checked_pattern(pattern: Any, path: str) -> tuple[re.Pattern[str], int]:
         # In Python 3.10 a module of its own.
         parser = getattr(re, "_parser", None) or importlib.import_module("sre_parse")
         compiled = re.compile(pattern)
-        repeats = _repeats(parser.parse(pattern))
+        parsed = parser.parse(pattern)
+        repeats, ways = _ambiguity(parsed)
+    except _EndlessError as why:
+        raise SchemaError(
+            f"{path} is {_shown(pattern)}, which {why}, and could take for ever; write it without"
+        ) from why
     except (re.error, RecursionError, OverflowError) as error:
         raise SchemaError(f"{path} is {_shown(pattern)}, which is no regular expression: {error}") from error
-    if repeats is None:
+    if ways > _STEPS:
         raise SchemaError(
-            f"{path} is {_shown(pattern)}, which repeats a part with choices or repetitions in it, and could take for "
-            "ever; write it without"
+            f"{path} is {_shown(pattern)}, whose choices can be made in {ways:.0e} ways, and could take for ever; "
+            "write it with fewer"
         )
-    return compiled, int(_STEPS ** (1 / (repeats + 1)))
+    # From each place of a text as many characters are compared as the pattern has at least.
+    shortest = max(int(parsed.getwidth()[0]), 1)
+    most = (_STEPS / max(ways / _FEW_WAYS, 1)) ** (1 / (repeats + 1))
+    return compiled, min(int(most), 10 * _STEPS // shortest)
 
 
-def _repeats(parsed: Any, *, inside: bool = False) -> int | None:
-    """Return how many open repetitions a parsed expression has; None when one lies in another."""
-    count = 0
+class _EndlessError(Exception):
+    """A regular expression whose time nothing bounds; the message says why."""
+
+
+def _ambiguity(parsed: Any, *, inside: bool = False) -> tuple[int, int]:
+    """Return how many open repetitions a parsed expression has, and in how many ways its choices can be made.
+
+    Raises:
+        _EndlessError: one lies in another, or nothing is repeated.
+    """
+    repeats, ways = 0, 1
     for operation, argument in parsed:
         name = str(operation)
-        parts: list[Any] = []
-        within = inside
         if "REPEAT" in name:
             low, high, part = argument
             fixed = int(low) == int(high)
             if inside and not fixed:
-                return None
-            within = inside or int(high) > 1
-            count += not fixed and int(high) > 1
-            parts = [part]
+                raise _EndlessError("repeats a part with choices or repetitions in it")
+            if int(high) > 1 and not part.getwidth()[0]:
+                raise _EndlessError("repeats a part that may be empty")
+            found, each = _ambiguity(part, inside=inside or int(high) > 1)
+            repeats += found + (not fixed and int(high) > 1)
+            # One that may be there or not is a choice.
+            ways *= each + (not fixed and int(high) == 1)
         elif name == "BRANCH":
             if inside:
-                return None
-            parts = argument[1]
+                raise _EndlessError("repeats a part with choices or repetitions in it")
+            parts = [_ambiguity(one) for one in argument[1]]
+            repeats += sum(one for one, _ in parts)
+            ways *= sum(each for _, each in parts)
         elif name in ("SUBPATTERN", "ASSERT", "ASSERT_NOT"):
-            parts = [argument[-1]]
+            found, each = _ambiguity(argument[-1], inside=inside)
+            repeats, ways = repeats + found, ways * each
         elif "GROUPREF" in name or name == "ATOMIC_GROUP":
-            return None
-        for part in parts:
-            found = _repeats(part, inside=within)
-            if found is None:
-                return None
-            count += found
-    return count
+            raise _EndlessError("refers to a part of itself")
+    return repeats, ways
 
 
 # What is wrong ----------------------------------------------------------------------------------------------
 
 
-def shortcoming(
-    value: Any, schema: Any, root: Any = None, path: str = "the answer", depth: int = 0
-) -> str | None:
+class _Judged:
+    """A whole schema, and how many more comparisons with a part of it there may be."""
+
+    def __init__(self, root: Any) -> None:
+        self.root = root
+        self._left = MOST_COMPARED
+
+    def count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise SchemaError(
+                f"the schema is compared with an answer in more than {MOST_COMPARED} steps; write it with fewer "
+                "alternatives and references"
+            )
+
+
+def shortcoming(value: Any, schema: Any) -> str | None:
     """Return what is wrong with a value by its schema; None when it conforms.
 
     A keyword that is not known is an annotation; so is `format`.
+
+    Raises:
+        SchemaError: a reference is not there, a pattern could take for ever, or the alternatives multiply.
     """
-    root = schema if root is None else root
+    return _wrong(value, schema, _Judged(schema), "the answer", 0)
+
+
+def _wrong(value: Any, schema: Any, root: _Judged, path: str, depth: int) -> str | None:
+    root.count()
     if schema is False:
         return f"{path} is not allowed"
     if not isinstance(schema, dict) or depth > 4 * MOST_DEPTH:
         return None
     deeper = depth + 1
     if "$ref" in schema:
-        found = shortcoming(value, resolved(schema["$ref"], root), root, path, deeper)
+        found = _wrong(value, resolved(schema["$ref"], root.root), root, path, deeper)
         if found:
             return found
     for check in (_of_values, _of_numbers, _of_texts):
@@ -275,14 +358,14 @@ def _matches(text: str, pattern: Any, path: str) -> str | None:
     )
 
 
-def _of_lists(value: list[Any], schema: dict[str, Any], root: Any, path: str, depth: int) -> str | None:
+def _of_lists(value: list[Any], schema: dict[str, Any], root: _Judged, path: str, depth: int) -> str | None:
     found = _length(value, schema, "minItems", "maxItems", path)
     if found:
         return found
     prefix, rest = places_of(schema)
     for number, item in enumerate(value):
         part = prefix[number] if number < len(prefix) else rest
-        found = shortcoming(item, part, root, f"{path}[{number}]", depth)
+        found = _wrong(item, part, root, f"{path}[{number}]", depth)
         if found:
             return found
     if schema.get("uniqueItems") is True:
@@ -290,14 +373,14 @@ def _of_lists(value: list[Any], schema: dict[str, Any], root: Any, path: str, de
         if len(set(written)) < len(written):
             return f"{path} has an item twice; uniqueItems is true"
     if "contains" in schema and not any(
-        shortcoming(item, schema["contains"], root, path, depth) is None for item in value
+        _wrong(item, schema["contains"], root, path, depth) is None for item in value
     ):
         return f"{path} has no item as 'contains' has it"
     return None
 
 
 def _of_objects(
-    value: dict[str, Any], schema: dict[str, Any], root: Any, path: str, depth: int
+    value: dict[str, Any], schema: dict[str, Any], root: _Judged, path: str, depth: int
 ) -> str | None:
     found = _length(value, schema, "minProperties", "maxProperties", path)
     if found:
@@ -311,11 +394,11 @@ def _of_objects(
         parts = [properties[name]] if name in properties else []
         parts += [part for pattern, part in patterns.items() if _matches(name, pattern, where) is None]
         for part in parts or [schema.get("additionalProperties", True)]:
-            found = shortcoming(item, part, root, where, depth)
+            found = _wrong(item, part, root, where, depth)
             if found:
                 return found
         if "propertyNames" in schema:
-            found = shortcoming(name, schema["propertyNames"], root, f"the name {_shown(name)}", depth)
+            found = _wrong(name, schema["propertyNames"], root, f"the name {_shown(name)}", depth)
             if found:
                 return found
     return None
@@ -326,11 +409,11 @@ def _object_in(schema: dict[str, Any], name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _of_parts(value: Any, schema: dict[str, Any], root: Any, path: str, depth: int) -> str | None:
+def _of_parts(value: Any, schema: dict[str, Any], root: _Judged, path: str, depth: int) -> str | None:
     """Return what is wrong by the schemas inside of a schema that are about the same value."""
 
     def wrong(part: Any) -> str | None:
-        return shortcoming(value, part, root, path, depth)
+        return _wrong(value, part, root, path, depth)
 
     for part in _list(schema.get("allOf", [])):
         found = wrong(part)

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
-from pipeline.bench import load, prompts
+from pipeline.bench import load, prompts, sweep
 from pipeline.bench.exchange import TimedCaller
 from pipeline.bench.prompts import PROBES, Lengths
 from pipeline.bench.samples import Round
-from pipeline.errors import RequestRejected
+from pipeline.errors import EndpointFailed, RequestRejected, ServiceUnavailable
+from pipeline.rollout.answers import NotAnAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pipeline.aws.clients import Clients
+    from pipeline.bench.samples import Sample
     from pipeline.bench.sweep import LoadStage
     from pipeline.bench.targets import LoadTarget
 
@@ -92,6 +94,7 @@ class Measurement:
         self._now = now
         self._look = look
         self._pause_s = pause_s
+        self._sleep = sleep
         self._probing = {one.name: TimedCaller(clients, one, 1, now=now, sleep=sleep) for one in targets}
         self._asking = {
             one.name: TimedCaller(clients, one, max_tokens, now=now, sleep=sleep) for one in targets
@@ -125,14 +128,23 @@ class Measurement:
         short, long = (
             prompts.prompt(words, f"{self._seed}/{words}", task=target.generates) for words in PROBES
         )
-        few = exchange.ask_first(short)
+        few = self._answered(exchange, short)
         try:
-            many = exchange.ask_first(long)
+            many = self._answered(exchange, long)
         except RequestRejected:
             # Longer than the model takes; it may yet take what is to be measured.
             many = replace(few, prompt_tokens=None)
         self.results.started[target.name] = Started(few.seconds, many.seconds)
         return Lengths.of((few.prompt_tokens, many.prompt_tokens))
+
+    def _answered(self, exchange: TimedCaller, prompt: str) -> Sample:
+        """Ask until the endpoint does not fail, a few times at the most."""
+        for _ in range(sweep.PROBE_TRIES - 1):
+            try:
+                return exchange.ask_first(prompt)
+            except (EndpointFailed, NotAnAnswer, ServiceUnavailable):
+                self._sleep(self._pause_s)
+        return exchange.ask_first(prompt)
 
     def _warm_up(self, one: Measured, what: str) -> None:
         callers = one.stage.concurrency

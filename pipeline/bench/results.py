@@ -250,6 +250,7 @@ def _notes(document: BenchDocument) -> Iterator[str]:
         yield from _of_first_calls(document, one)
         yield from _of_warm_up(one, lines)
         yield from _of_tokens(one, lines)
+        yield from _of_short_answers(one, lines, document.sweep.max_tokens)
         yield from _of_errors(one, lines)
         if not document.stopped:
             yield from _of_short_stages(one, lines)
@@ -324,6 +325,17 @@ def _came_whole(found: Figures) -> bool:
     return first is not None and latency is not None and first.p50 > _AT_ONCE * latency.p50
 
 
+def _of_short_answers(one: LoadTarget, lines: Lines, max_tokens: int) -> Iterator[str]:
+    """Tell of answers that ended before they had as many tokens as was asked for: the context was full."""
+    for stage, line in lines:
+        tokens = line.figures.completion_tokens
+        if one.generates and tokens is not None and tokens < max_tokens:
+            yield (
+                f"{one.name}, {_at(stage)}: answers had {tokens:.0f} tokens on average and not {max_tokens}: a context "
+                "holds prompt and answer"
+            )
+
+
 def _of_errors(one: LoadTarget, lines: Lines) -> Iterator[str]:
     for stage, line in lines:
         if line.refused:
@@ -334,7 +346,8 @@ def _of_errors(one: LoadTarget, lines: Lines) -> Iterator[str]:
                 most = one.max_concurrency
                 full = most is not None and most < stage.concurrency
                 text = f"it takes {most} at once (max_concurrency)" if full else text
-                yield f"{one.name}, {_at(stage)}: {times} calls were throttled: {text}"
+                calls = "1 call was" if times == 1 else f"{times} calls were"
+                yield f"{one.name}, {_at(stage)}: {calls} throttled: {text}"
             else:
                 yield f"{one.name}, {_at(stage)}: {times} x {kind}: {text}"
 

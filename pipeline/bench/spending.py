@@ -62,7 +62,7 @@ def bound(
         second: the price of a GB and second of a serverless endpoint.
     """
     each = sum(one.most_calls for one in stages)
-    calls = (sweep.PROBES + each) * len(targets)
+    calls = (sweep.PROBES * sweep.PROBE_TRIES + each) * len(targets)
     seconds = sum(one.rounds * one.seconds + LONGEST_S for one in stages) * len(targets)
     tokens = sum(one.most_calls * one.prompt_tokens for one in stages) * len(targets)
     lines = [_spent(one, stages, second) for one in targets]
@@ -85,7 +85,7 @@ def _spent(target: LoadTarget, stages: Iterable[LoadStage], second: Price | None
         return (0.0, f"nothing beside what its instances cost anyway, {told}")
     if second is None:
         return None, "no price is listed"
-    busy = float(sweep.PROBES * LONGEST_S)
+    busy = float(sweep.PROBES * sweep.PROBE_TRIES * LONGEST_S)
     for one in stages:
         # Each caller keeps a container busy until the stage ends, or until all calls are made.
         by_time = one.concurrency * one.rounds * (one.seconds + LONGEST_S)

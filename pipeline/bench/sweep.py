@@ -13,6 +13,8 @@ from pipeline.errors import InvalidInput, Problem
 
 ROUNDS: Final = 10
 """Of a stage where two endpoints take turns: as many as there are calls for, and no more than these."""
+PROBE_TRIES: Final = 3
+"""How often each of them is made where the endpoint fails: one that fails now and then can be measured."""
 PROBES: Final = 2
 """Calls that find out how many tokens a word has."""
 

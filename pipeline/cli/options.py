@@ -9,6 +9,7 @@ help), so that the two cannot part. `program` makes click's parameters of them; 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+from pipeline import naming
 from pipeline.client.proxy import PORT
 
 if TYPE_CHECKING:
@@ -50,6 +52,31 @@ class _Name(click.ParamType[Any]):
 FILE: Final = _Name(Path)
 PLACE: Final = _Name(str)
 """A file or an s3:// URL."""
+
+
+class Word(click.ParamType[str]):
+    """A name in a form that AWS is asked with; another one is nobody's, and is not asked for."""
+
+    name = "word"
+
+    def __init__(self, pattern: str, wanted: str) -> None:
+        self._pattern = pattern
+        self.wanted = wanted
+        """For people, when another one was given."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name; refuse what is none."""
+        if not re.fullmatch(self._pattern, str(value)):
+            self.fail(repr(value), param, ctx)
+        return str(value)
+
+
+SERVICE: Final = Word(
+    naming.SERVICE_PATTERN, "a service's name: at most 40 lower-case letters, digits and single hyphens"
+)
+ENDPOINT: Final = Word(
+    r"(?!.{64})[a-zA-Z0-9](-*[a-zA-Z0-9])*", "an endpoint's name: at most 63 letters, digits and hyphens"
+)
 
 
 class _Numbers(click.ParamType[tuple[int, ...]]):
@@ -429,7 +456,7 @@ class DestroyOptions(StackedOptions):
 class DeleteOptions(StackedOptions):
     """Of `sealift delete`."""
 
-    service: str = _argument("SERVICE", "the service's name")
+    service: str = _argument("SERVICE", "the service's name", type=SERVICE)
     stack: str | None = _stack(help="the stack that it is of (default: sealift)")
     archives: bool = _flag("--archives", "delete its uploads too")
     yes: bool = _flag("--yes", "do not ask")
@@ -440,7 +467,7 @@ class DeleteOptions(StackedOptions):
 class PauseOptions(StackedOptions):
     """Of `sealift pause`."""
 
-    service: str = _argument("SERVICE", "the service's name")
+    service: str = _argument("SERVICE", "the service's name", type=SERVICE)
     stack: str | None = _stack(help="the stack that it is of (default: sealift)")
     yes: bool = _flag("--yes", "do not ask")
     dry_run: bool = _flag("--dry-run", "only say what would be done, and what it saves")
@@ -450,7 +477,7 @@ class PauseOptions(StackedOptions):
 class ResumeOptions(StackedOptions):
     """Of `sealift resume`."""
 
-    service: str = _argument("SERVICE", "the service's name")
+    service: str = _argument("SERVICE", "the service's name", type=SERVICE)
     stack: str | None = _stack(help="the stack that it is of (default: sealift)")
     yes: bool = _flag("--yes", "do not ask")
     dry_run: bool = _flag("--dry-run", "only say what would be done, and what it costs")
@@ -540,7 +567,7 @@ class WatchOptions(FollowingOptions):
 class RollbackOptions(StackedOptions):
     """Of `sealift rollback`."""
 
-    service: str = _argument("SERVICE", "the service's name")
+    service: str = _argument("SERVICE", "the service's name", type=SERVICE)
     stack: str | None = _stack(help="only deployments of this stack (default: of any stack of the account)")
 
 
@@ -548,7 +575,7 @@ class RollbackOptions(StackedOptions):
 class ServiceOptions(StackedOptions):
     """What a command that calls a service can be told."""
 
-    service: str = _argument("SERVICE", "the service's name")
+    service: str = _argument("SERVICE", "the service's name", type=SERVICE)
     stack: str | None = _stack(help="only a deployment of this stack (default: of any stack of the account)")
     system: str | None = _option("--system", metavar="TEXT", help="how the model is to answer")
     max_tokens: int | None = _option(
@@ -600,7 +627,7 @@ class ChatOptions(ServiceOptions):
 class EvalOptions(StackedOptions):
     """Of `sealift eval`."""
 
-    service: str = _argument("SERVICE", "the service's name")
+    service: str = _argument("SERVICE", "the service's name", type=SERVICE)
     stack: str | None = _stack(help="only a deployment of this stack (default: of any stack of the account)")
     suite: Path = _option(
         "--suite",
@@ -610,7 +637,10 @@ class EvalOptions(StackedOptions):
         help="the cases, JSON Lines; `-` for standard input (required)",
     )
     against: str | None = _option(
-        "--against", metavar="NAME", help="another service, or an endpoint, that is asked the same beside it"
+        "--against",
+        type=ENDPOINT,
+        metavar="NAME",
+        help="another service, or an endpoint, that is asked the same beside it",
     )
     save: Path | None = _option("--save", type=FILE, metavar="FILE", help="write all answers there, as JSON")
 
@@ -619,15 +649,19 @@ class EvalOptions(StackedOptions):
 class BenchOptions(StackedOptions):
     """Of `sealift bench`."""
 
-    service: str = _argument("SERVICE", "the service's name")
+    service: str = _argument("SERVICE", "the service's name", type=SERVICE)
     stack: str | None = _stack(help="only a deployment of this stack (default: of any stack of the account)")
     deployment: str | None = _option(
         "--deployment",
+        type=ENDPOINT,
         metavar="ENDPOINT",
         help="measure this deployment of it, whether it serves or not, as `sealift status` lists them",
     )
     against: str | None = _option(
-        "--against", metavar="NAME", help="compare with another service, or with the endpoint of a deployment"
+        "--against",
+        type=ENDPOINT,
+        metavar="NAME",
+        help="compare with another service, or with the endpoint of a deployment",
     )
     concurrency: tuple[int, ...] = _option(
         "--concurrency",
@@ -682,7 +716,7 @@ class BenchOptions(StackedOptions):
 class ConnectOptions(StackedOptions):
     """Of `sealift connect`."""
 
-    service: str = _argument("SERVICE", "the service's name")
+    service: str = _argument("SERVICE", "the service's name", type=SERVICE)
     stack: str | None = _stack(help="only a deployment of this stack (default: of any stack of the account)")
     only: str | None = _option(
         "--only",
@@ -735,7 +769,7 @@ class ProxyOptions(StackedOptions):
 class StatusOptions(StackedOptions):
     """Of `sealift status`."""
 
-    only: str | None = _argument("[SERVICE]", "only this service (default: all)", default=None)
+    only: str | None = _argument("[SERVICE]", "only this service (default: all)", default=None, type=SERVICE)
     stack: str | None = _stack(help="only what this stack made (default: any stack of the account)")
 
 
@@ -758,7 +792,9 @@ class PricesOptions(StackedOptions):
 class HistoryOptions(StackedOptions):
     """Of `sealift history`."""
 
-    only: str | None = _argument("[SERVICE]", "only of this service (default: of all)", default=None)
+    only: str | None = _argument(
+        "[SERVICE]", "only of this service (default: of all)", default=None, type=SERVICE
+    )
     limit: int = _option("--limit", type=int, default=20, metavar="N", help="how many at most (default: 20)")
     stack: str | None = _stack(help="only of this stack (default: of any stack of the account)")
 
@@ -805,7 +841,10 @@ class SweepOptions(StackedOptions):
         help="how old a thing, and the end of its execution, must be (default: 24)",
     )
     only: str | None = _option(
-        "--service", metavar="SERVICE", help="only what was made for this service (default: for any)"
+        "--service",
+        type=SERVICE,
+        metavar="SERVICE",
+        help="only what was made for this service (default: for any)",
     )
     stack: str | None = _stack(
         help="only what this stack made, and its archives too (default: of any stack, without archives)"

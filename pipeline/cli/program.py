@@ -574,7 +574,9 @@ def _misuse(error: click.UsageError) -> Misuse:
     elif isinstance(error, click.BadParameter) and error.param is not None:
         name = _name(error.param, context)
         seen, wanted = f"{name}: {error.message.rstrip('.')}", str(getattr(error.param, "help", "") or wanted)
-        if isinstance(error.param.type, click.Choice):
+        if isinstance(error.param.type, options.Word):
+            wanted = error.param.type.wanted
+        elif isinstance(error.param.type, click.Choice):
             known = [str(one) for one in error.param.type.choices]
             word = error.message.partition("'")[2].partition("'")[0]
             seen, wanted, near = (
@@ -588,8 +590,10 @@ def _misuse(error: click.UsageError) -> Misuse:
 
 
 def _name(param: click.Parameter, context: click.Context | None) -> str:
-    """Return what a parameter is called: its long flag, or what stands for it in the usage."""
-    return param.opts[-1] if isinstance(param, click.Option) else param.make_metavar(context)  # type: ignore[arg-type]
+    """Return what a parameter is called: its first long flag, as others are older names, or its word in the usage."""
+    if isinstance(param, click.Option):
+        return next((one for one in param.opts if one.startswith("--")), param.opts[-1])
+    return param.make_metavar(context)  # type: ignore[arg-type]
 
 
 def completion_script(shell: str) -> str:

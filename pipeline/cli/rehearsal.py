@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from pipeline import limits
+from pipeline import inference_component, limits, naming
 from pipeline.aws import service_errors
 from pipeline.errors import AccessDenied, ConsumerUnreadable, SealiftError
 from pipeline.hosting import SERVERLESS, kept
 from pipeline.limits import MiB
 from pipeline.operations import consumer_candidates
-from pipeline.planning import alarms, consumer_claims, quotas
+from pipeline.planning import alarms, consumer_claims, metrics, quotas
 from pipeline.report import costs
-from pipeline.rollout import consumer_references, release_store, releases
+from pipeline.rollout import consumer_references, endpoint_parameter, release_store, releases
 from pipeline.rollout.releases import Release
 from pipeline.sizing import hourly_costs, images, pricing, running_cost
 
@@ -56,6 +56,15 @@ class Switch:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedAnew:
+    """The service's parameter, which would name the new endpoint."""
+
+    name: str
+    now: str | None
+    """What it names; None for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rehearsal:
     """What a push would do."""
 
@@ -67,11 +76,18 @@ class Rehearsal:
     endpoint: str
     names: tuple[str, ...]
     """Of what would be created for it: model, endpoint configuration, endpoint."""
+    updates: bool
+    """Whether the endpoint is there, and would be updated in place."""
     size: str
     set_apart: tuple[tuple[str, str], ...]
     """Of network, key and tags what would be set, each with a word for what it is about."""
     alarms: tuple[str, ...]
+    besides: tuple[str, ...]
+    """What else would be created with the endpoint, in words: metric filters, what scales it."""
+    gate: str
+    """Whom a quality gate would ask what before the switch, in words; empty without one."""
     switches: tuple[Switch, ...]
+    parameter: NamedAnew
     kept: tuple[str, ...]
     """The endpoints that would stay as rollback targets, newest first."""
     retired: tuple[str, ...]
@@ -96,7 +112,13 @@ class Rehearsal:
 
 
 def gather(
-    clients: Clients, request: Request, made: PlanShown, uploads: Sequence[PlannedUpload], found: Stack
+    clients: Clients,
+    request: Request,
+    made: PlanShown,
+    uploads: Sequence[PlannedUpload],
+    found: Stack,
+    *,
+    cases: int = 0,
 ) -> Rehearsal:
     """Return what a push would do, as far as the person may look.
 
@@ -106,14 +128,19 @@ def gather(
         made: its plan, which fits.
         uploads: what would be written.
         found: the stack.
+        cases: of the quality gate's suite; 0 of one that was not read.
     """
     unseen: list[str] = []
     switches = _switches(clients, request, unseen)
-    kept, retired, spared = _earlier(clients, request, made, switches, unseen)
+    named = naming.endpoint_parameter(found.name, request.service)
+    parameter = NamedAnew(named, _named_now(clients, named, unseen))
+    there, kept, retired, spared = _earlier(clients, request, made, switches, unseen)
     endpoint, profile = made.endpoint, images.PROFILES[made.request.container]
     offer = made.offers[0] if made.offers else None
     cpus = offer.vcpus if offer else None
-    watched = alarms.summaries(endpoint, request.timeout_s, cpus, profile.log_lines(request.code))
+    log_form = profile.log_lines(request.code)
+    watched = [one["name"] for one in alarms.summaries(endpoint, request.timeout_s, cpus, log_form)]
+    watched += [alarms.waking(endpoint)] if made.request.scale_to_zero else []
     hourly = made.usd_per_hour or 0.0
     idle = _idle(made, found.defaults["region"], len(watched))
     known = [one.usd for one in idle if one.usd is not None]
@@ -126,10 +153,14 @@ def gather(
         uploads=tuple(uploads),
         endpoint=endpoint,
         names=tuple(dict.fromkeys((made.name, endpoint))),
+        updates=endpoint in there,
         size=_size(made),
         set_apart=made.set_apart,
-        alarms=tuple(one["name"] for one in watched),
+        alarms=tuple(watched),
+        besides=tuple(_besides(made, log_form)),
+        gate=_gate(request, cases, endpoint, parameter.now),
         switches=switches,
+        parameter=parameter,
         kept=kept,
         retired=retired,
         spared=spared,
@@ -151,6 +182,38 @@ def _size(made: PlanShown) -> str:
     kept = made.request.provisioned_concurrency
     started = f", {kept} of them in containers that are kept started" if kept else ""
     return f"{made.decision.memory_mb} MB, serverless, concurrent calls: {calls}{started}"
+
+
+def _besides(made: PlanShown, log_form: str | None) -> Iterator[str]:
+    """Yield what is created with an endpoint beside its alarms."""
+    request = made.request
+    if filters := len(metrics.of_form(log_form)):
+        yield f"{filters} metric filters of its log"
+    if request.scale_to_zero:
+        component = inference_component.name_of(made.endpoint)
+        yield f"inference component {component}, scaled from none to {request.instance_count} copies by 2 policies"
+    elif request.auto_scaling and made.offers:
+        scaling = request.auto_scaling
+        yield f"a scalable target, from {scaling.min} to {scaling.max} instances, and its policy"
+
+
+def _gate(request: Request, cases: int, endpoint: str, earlier: str | None) -> str:
+    if request.quality is None:
+        return ""
+    gate = request.quality
+    # Of a suite that lies beside the upload only the name is known here.
+    number = f"{cases} case{'s' * (cases != 1)}" if cases else "the cases"
+    asked = f"{endpoint} and {earlier}" if earlier else endpoint
+    return f"{number} of {gate.suite}: {asked}, before the switch; {gate.allow_worse} may be worse"
+
+
+def _named_now(clients: Clients, name: str, unseen: list[str]) -> str | None:
+    try:
+        with service_errors.translated():
+            return endpoint_parameter.value(clients.ssm, name)
+    except AccessDenied as error:
+        unseen.append(str(error))
+        return None
 
 
 def _idle(made: PlanShown, region: str, watched: int) -> tuple[costs.CostLine, ...]:
@@ -188,8 +251,8 @@ def _switches(clients: Clients, request: Request, unseen: list[str]) -> tuple[Sw
 
 def _earlier(
     clients: Clients, request: Request, made: PlanShown, switches: Iterable[Switch], unseen: list[str]
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Return the service's earlier deployments that would stay, go, and stay for a reason of their own."""
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the service's endpoints; of its earlier deployments those that would stay, go, and stay for a reason."""
     try:
         with service_errors.translated():
             there = release_store.read_releases(clients.sagemaker, request.service).releases
@@ -197,15 +260,17 @@ def _earlier(
             referred = consumer_references.referred(clients.lambda_, callers)
     except (SealiftError, ClientError) as error:
         unseen.append(str(error))
-        return (), (), ()
+        return (), (), (), ()
     keep = kept(made.hosting, request.keep_previous, provisioned=request.provisioned_concurrency)
     leaving = {one.now for one in switches if one.now}
     chosen = forecast(there, keep=keep, referred=referred, leaving=leaving)
 
     def name(one: Release) -> str:
-        return one.endpoint or one.config
+        # Of one that is updated in place the endpoint stays: its configuration goes, with its model.
+        return one.endpoint if one.endpoint and one.endpoint != made.endpoint else one.config
 
     return (
+        tuple(one.endpoint for one in there if one.endpoint and not one.is_paused),
         tuple(map(name, chosen.kept)),
         tuple(map(name, chosen.going)),
         tuple(f"{name(one)}: {why}" for one, why in chosen.spared),
@@ -239,15 +304,8 @@ def lines(facts: Rehearsal) -> Iterator[tuple[str, str]]:
     for one in facts.uploads:
         size = f"{one.bytes / MiB:,.1f} MiB" if one.bytes >= MiB / 10 else f"{one.bytes:,} bytes"
         yield "upload", f"{size} to {one.place}"
-    yield "create", f"model, endpoint configuration and endpoint {' and '.join(facts.names)}"
-    yield "", f"{facts.size}"
-    yield from facts.set_apart
-    yield "", f"{len(facts.alarms)} alarms: {', '.join(facts.alarms)}"
-    for switch in facts.switches:
-        before = switch.now or "not set"
-        yield "switch", f"{switch.variable} of {switch.function_name}: {before} -> {facts.endpoint}"
-    if not facts.switches:
-        yield "switch", "no consumer"
+    yield from _made(facts)
+    yield from _switched(facts)
     if facts.kept:
         yield "keep", f"{', '.join(facts.kept)}, to roll back to"
     yield "retire", ", ".join(facts.retired) or "nothing"
@@ -261,3 +319,31 @@ def lines(facts: Rehearsal) -> Iterator[tuple[str, str]]:
         yield "note", text
     for text in facts.unseen:
         yield "unseen", text
+
+
+def _made(facts: Rehearsal) -> Iterator[tuple[str, str]]:
+    """Yield what would be created, or updated."""
+    if facts.updates:
+        yield "create", f"model and endpoint configuration {facts.names[0]}"
+        yield "update", f"endpoint {facts.endpoint}, in place"
+    else:
+        yield "create", f"model, endpoint configuration and endpoint {' and '.join(facts.names)}"
+    yield "", f"{facts.size}"
+    yield from facts.set_apart
+    yield "", f"{len(facts.alarms)} alarms: {', '.join(facts.alarms)}"
+    for text in facts.besides:
+        yield "", text
+    if facts.gate:
+        yield "ask", facts.gate
+
+
+def _switched(facts: Rehearsal) -> Iterator[tuple[str, str]]:
+    """Yield what would name the new endpoint."""
+    for switch in facts.switches:
+        before = switch.now or "not set"
+        yield "switch", f"{switch.variable} of {switch.function_name}: {before} -> {facts.endpoint}"
+    if not facts.switches:
+        yield "switch", "no consumer"
+    before = facts.parameter.now or "not set"
+    anew = "stays" if before == facts.endpoint else f"{before} ->"
+    yield "", f"parameter {facts.parameter.name}: {anew} {facts.endpoint}"

@@ -382,15 +382,19 @@ def _resources(clients: Clients, stack_id: str) -> Iterator[TeardownResource]:
 
 
 def callers(made: Iterable[Made], named: Mapping[str, str]) -> Iterator[str]:
-    """Yield who calls an endpoint that goes, in words.
+    """Yield who calls an endpoint that goes, or that is gone and of which the rest goes, in words.
 
     Args:
         made: what goes.
         named: who names what, by the value of a consumer's variable.
     """
+    endpoints: list[str] = []
     for one in made:
-        if one.kind is MadeKind.ENDPOINT and one.name in named:
-            yield f"{one.name}: {named[one.name]}"
+        # Of one that is gone already its model has the name, and its alarms and the parameter know it.
+        endpoints += one.uses if one.kind in {MadeKind.PARAMETER, MadeKind.ALARM} else (one.name,)
+    for name in dict.fromkeys(endpoints):
+        if name in named:
+            yield f"{name}: {named[name]}"
 
 
 def _holding(client: S3Client, here: StackPlace, bucket: str) -> Holding | None:

@@ -10,12 +10,13 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from inference.sealift_shortcoming import SchemaError, check_patterns, checked_pattern, resolved
+from inference.sealift_shortcoming import SchemaError, check_parts, checked_pattern
 from pipeline import payload
 from pipeline.errors import InvalidInput, Problem
 from pipeline.gguf import questions
 from pipeline.limits import KiB
 from pipeline.planning.request_fields import MOST_CASES
+from pipeline.quality import schema_form
 from pipeline.quality.cases import Case, Expected, Suite
 from pipeline.schema import (
     AnyObject,
@@ -32,7 +33,7 @@ from pipeline.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 SUFFIX: Final = ".jsonl"
 """Of a suite's name, by which its upload starts no deployment."""
@@ -89,7 +90,7 @@ class _BoundedPattern:
 
 @dataclass(frozen=True, slots=True)
 class _JsonSchema:
-    """A JSON schema whose patterns cannot take for ever, and whose references are there."""
+    """A JSON schema of which all is judged, whose patterns cannot take for ever, and whose references are there."""
 
     wanted: str = "a JSON schema"
 
@@ -98,26 +99,16 @@ class _JsonSchema:
         if found is None:
             return None
         try:
-            check_patterns(found, path, 0)
-            for reference in _references(found):
-                resolved(reference, found, path)
+            check_parts(found, path)
         except SchemaError as error:
             problems.append(Problem("WrongSchema", str(error), self.wanted, f"change {path!r}"))
             return None
-        return found
-
-
-def _references(schema: Any) -> Iterator[Any]:
-    """Yield what a schema refers to; what its values hold is none."""
-    if isinstance(schema, list):
-        for part in schema:
-            yield from _references(part)
-    elif isinstance(schema, dict):
-        for name, part in schema.items():
-            if name == "$ref":
-                yield part
-            elif name not in ("enum", "const", "default", "examples"):
-                yield from _references(part)
+        wrong = [
+            Problem("WrongSchema", seen, wanted, f"change {path!r}")
+            for seen, wanted in schema_form.mistakes(found, path)
+        ]
+        problems += wrong
+        return None if wrong else found
 
 
 EXPECT: Final = Object(
@@ -265,7 +256,7 @@ def _cases(content: bytes, problems: list[Problem]) -> list[Case]:
         problems.append(
             Problem(
                 "TooLarge",
-                f"{len(content):,} bytes",
+                f"more than {LARGEST:,} bytes",
                 f"at most {LARGEST:,}",
                 "leave cases out, or shorten them",
             )
@@ -333,8 +324,11 @@ def _object(line: str, problems: list[Problem]) -> dict[str, Any] | None:
         document = json.loads(line, object_pairs_hook=once, parse_constant=no_number)
     except json.JSONDecodeError as error:
         seen = f"no JSON: column {error.colno}: {error.msg}"
-    except (ValueError, RecursionError) as error:
-        seen = f"no JSON: {error}"
+    except RecursionError:
+        seen = "lists or objects in each other, too deep to be read"
+    except ValueError as error:
+        # Python refuses whole numbers of thousands of digits, and says how to configure it.
+        seen = f"no JSON: {str(error).partition(';')[0]}"
     else:
         if isinstance(document, dict):
             return document

@@ -187,9 +187,13 @@ def _check_writable(target: Path | None) -> None:
     """
     if target is None:
         return
+    there = target.exists()
     try:
         with target.open("ab"):
             pass
+        if not there:
+            # Nothing is left of it where nothing is measured.
+            target.unlink()
     except OSError as error:
         raise _refused(
             "--html",

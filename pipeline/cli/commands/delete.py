@@ -15,6 +15,7 @@ from pipeline.aws import service_errors
 from pipeline.aws.clients import Clients
 from pipeline.cli import asking
 from pipeline.cli.commands.destroy import show_made
+from pipeline.cli.endings import INTERRUPTED
 from pipeline.cli.screen import Screen
 from pipeline.limits import MiB
 from pipeline.operations import executions, service_removal
@@ -64,9 +65,21 @@ def run(arguments: DeleteOptions, clients: Clients) -> int:
         if not asking.agreed(_question(removal), yes=arguments.yes):
             screen.say("nothing was deleted")
             return 1
-        service_removal.carry_out(clients, removal, on_deleted=deleted_one, sleep=sleep, clock=time.monotonic)
+        try:
+            service_removal.carry_out(
+                clients, removal, on_deleted=deleted_one, sleep=sleep, clock=time.monotonic
+            )
+        except KeyboardInterrupt:
+            screen.say(f"cut short; to delete the rest, run it again: {_again(arguments)}")
+            _concluded("interrupted", removal, deleted, arguments, screen)
+            return INTERRUPTED
     screen.say(f"service {service}: gone")
     return _concluded("deleted", removal, deleted, arguments, screen)
+
+
+def _again(arguments: DeleteOptions) -> str:
+    stack = f" --stack {arguments.stack}" if arguments.stack else ""
+    return f"sealift delete {arguments.service}{' --archives' * arguments.archives}{stack}"
 
 
 def _question(removal: ServiceRemoval) -> str:

@@ -17,6 +17,7 @@ from pipeline.cli.commands.deploy import StackProgress
 from pipeline.cli.screen import Screen
 from pipeline.limits import MiB
 from pipeline.operations import teardown
+from pipeline.operations.account import MadeKind
 from pipeline.stack import changes
 
 if TYPE_CHECKING:
@@ -105,10 +106,22 @@ def show_made(made: Iterable[Made], callers: Iterable[str], screen: Screen) -> N
     """Say what goes of that which deployments made, and who still calls it."""
     things = list(made)
     for kind in teardown.GONE:
-        if names := [one.name for one in things if one.kind is kind]:
-            screen.item("  delete   ", f"{changes.counted(str(kind), len(names))} {', '.join(names)}")
+        if found := [one for one in things if one.kind is kind]:
+            names = ", ".join(one.name for one in found)
+            screen.item("  delete   ", f"{changes.counted(str(kind), len(found))} {names}{_with_it(found)}")
     for caller in callers:
         screen.item("           ", f"STILL CALLED: {caller}, which fails from then on")
+
+
+def _with_it(found: Iterable[Made]) -> str:
+    """Return what goes with endpoints, in words; nothing goes with anything else."""
+    endpoints = [one for one in found if one.kind is MadeKind.ENDPOINT]
+    if not endpoints:
+        return ""
+    scaled = [one for one in endpoints if one.scales and not one.to_zero]
+    parts = ["alarms", "metric filters", *(["auto scaling"] if scaled else [])]
+    parts += ["inference component"] if any(one.to_zero for one in endpoints) else []
+    return f", with {', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _by_noun(plan: TeardownPlan) -> list[tuple[str, list[str]]]:

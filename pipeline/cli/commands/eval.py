@@ -20,7 +20,7 @@ from pipeline.cli import frame, reading, suite_upload
 from pipeline.cli.screen import Screen
 from pipeline.cli.waiting import WaitingClock
 from pipeline.client import calls, service_endpoint
-from pipeline.errors import InvalidInput, Problem
+from pipeline.errors import InvalidInput, Problem, ServiceUnavailable
 from pipeline.operations.checklist import Mark
 from pipeline.plain import one_line
 from pipeline.quality import asking, expectations, gate, suite
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 sleep = time.sleep  # noqa: TID251 the command line is where time passes
 
 HEAD: Final = ("CASE", "VERDICT", "SECONDS", "TOKENS/S", "MISSES")
+_TRIES: Final = 4
+"""How often a case is asked, as the quality gate does, where the service says that it is not available."""
 _NARROW: Final = 30
 """Columns of a case's name."""
 
@@ -49,7 +51,7 @@ def evaluate(arguments: EvalOptions) -> int:
     suite.parse(content, name)
     target = arguments.save
     if target is not None:
-        _check_place(target)
+        _check_place(target, arguments.suite)
     clients = Clients(region=settings.region())
     with service_errors.translated():
         with WaitingClock(screen, f"looking for {arguments.service}"):
@@ -90,12 +92,21 @@ def _asked(clients: Clients, cases: Suite, endpoints: tuple[str, str | None], sc
     }
     hosting = {name: inference_component.is_there(found) for name, found in described.items()}
 
-    def ask(name: str, case: Case) -> Answered:
+    def once(name: str, case: Case) -> Answered:
         return calls.patiently(
             lambda: asking.ask(clients, name, case, cases.suits, component=hosting[name]),
             sleep=sleep,
             now=time.monotonic,
         )
+
+    def ask(name: str, case: Case) -> Answered:
+        # One call that AWS has no answer to is no reason to lose those of all other cases.
+        for _ in range(_TRIES - 1):
+            try:
+                return once(name, case)
+            except ServiceUnavailable:
+                sleep(calls.LOOK_S)
+        return once(name, case)
 
     for number, case in enumerate(cases.cases, 1):
         with WaitingClock(screen, f"case {number} of {len(cases.cases)}: {one_line(case.name)}"):
@@ -154,8 +165,13 @@ def _against(clients: Clients, arguments: EvalOptions) -> str:
             raise
 
 
-def _check_place(target: Path) -> None:
-    """Refuse a file that cannot be written, before what takes long."""
+def _check_place(target: Path, suite_path: Path) -> None:
+    """Refuse a file that cannot be written, or that holds the cases, before what takes long."""
+    if target.exists() and suite_path.exists() and target.samefile(suite_path):
+        seen = "the suite itself, which would be lost"
+        raise InvalidInput(
+            f"--save {target}", [Problem("SuiteOverwritten", seen, "a file of its own", "name another one")]
+        )
     if target.is_dir() or not target.parent.is_dir():
         seen = "a folder" if target.is_dir() else f"no folder {str(target.parent)!r}"
         raise InvalidInput(

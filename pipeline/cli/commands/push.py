@@ -573,7 +573,8 @@ def _rehearse(asked: _Asked, ready: _Ready, clients: Clients, to: Told) -> None:
     if asked.suite is not None:
         uploads.insert(1, upload(len(asked.suite.content), suite_files.key(ready.key, asked.suite.name)))
     with service_errors.translated():
-        facts = rehearsal.gather(clients, ready.request, ready.made, uploads, ready.stack)
+        cases = asked.suite.cases if asked.suite else 0
+        facts = rehearsal.gather(clients, ready.request, ready.made, uploads, ready.stack, cases=cases)
     to.emit("rehearsal", **facts.to_json())
     for head, text in rehearsal.lines(facts) if not to.json else ():
         to.screen.item(f"  {head:<10}", text)

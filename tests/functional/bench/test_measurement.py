@@ -15,7 +15,7 @@ from pipeline.bench.measurement import Measurement
 from pipeline.bench.samples import Round, Sample
 from pipeline.bench.sweep import LoadStage
 from pipeline.bench.targets import LoadTarget
-from pipeline.errors import AccessDenied, Throttled
+from pipeline.errors import AccessDenied, EndpointFailed, Throttled
 from tests.functional.bench.fake_runtime import FakeRuntime, refused
 from tests.unit.bench.measured import INSTANCE, SERVERLESS, VECTORS
 
@@ -229,6 +229,32 @@ def test_errors_are_counted_by_kind_or_end_it(error: Exception, kind: str | None
     work.run()
 
     assert Counter(one.kind for one in work.results.stages[0][0].rounds[0].failures) == {kind: 12}
+
+
+@pytest.mark.parametrize(
+    ("fails", "measured"),
+    [
+        pytest.param({1, 2, 4}, True, id="now-and-then"),
+        pytest.param({1, 2, 3}, False, id="always"),
+        pytest.param({2, 3, 4}, False, id="at-long-prompts"),
+    ],
+)
+def test_a_first_call_that_fails_is_made_again(*, fails: set[int], measured: bool) -> None:
+    """Three times in all: else one that fails half of its calls would mostly not be measured."""
+    failed = refused("ModelError", OriginalStatusCode=500, OriginalMessage="boom")
+    gone = refused("ServiceUnavailable", ResponseMetadata={"HTTPStatusCode": 503})
+    errors = {number: gone if number == 2 else failed for number in fails}
+    runtime = FakeRuntime(error=errors.get)
+    work = measurement(runtime, SERVERLESS, stages=(ONE,))
+    if not measured:
+        with pytest.raises(EndpointFailed, match="boom"):
+            work.run()
+        assert len(runtime.asked) == max(fails)
+        return
+    work.run()
+
+    assert len(work.results.stages[0][0].rounds[0].samples) == 12
+    assert len(runtime.asked) == 5 + 3 + 12
 
 
 def test_what_is_no_answer_is_an_error_too() -> None:

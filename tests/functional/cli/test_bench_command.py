@@ -64,7 +64,9 @@ def test_a_page_that_cannot_be_written_is_told_before_anything_is_paid_for(tmp_p
     there.write_text("earlier")
     bench._check_writable(there)
     bench._check_writable(None)
+    bench._check_writable(tmp_path / "new.html")
 
     assert there.read_text() == "earlier"
+    assert not (tmp_path / "new.html").exists()
     with pytest.raises(InvalidInput, match="No such file"):
         bench._check_writable(tmp_path / "nowhere" / "page.html")

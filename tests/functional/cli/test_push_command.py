@@ -100,6 +100,7 @@ def account(**answers: Any) -> Account:
         "cloudformation.describe_stacks": {"Stacks": [STACK]},
         "s3.get_object": refused("NoSuchKey", status=404),
         "sagemaker.list_endpoints": {"Endpoints": [{"EndpointName": "harbor-0123456789ab"}]},
+        "ssm.get_parameter": refused("ParameterNotFound"),
     }
     return Account({**usual, **{name.replace("__", "."): answer for name, answer in answers.items()}})
 
@@ -795,7 +796,7 @@ def test_a_dry_run_changes_nothing(there: bool, tiny: Path, capsys: pytest.Captu
 
     assert maker.asked == []
     assert not [one for one in to.calls if not one.partition(".")[2].startswith(READS)]
-    told = capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
     assert ("deploy" in told.partition("account")[2].partition("upload")[0]) is not there
     for word in (
         "harbour-<digest>",
@@ -804,9 +805,53 @@ def test_a_dry_run_changes_nothing(there: bool, tiny: Path, capsys: pytest.Captu
         "no consumer",
         "a month",
         f"{len(SUITE)} bytes to s3://",
+        " metric filters of its log",
+        "create model, endpoint configuration and endpoint harbour-<digest>",
+        "1 case of suite.jsonl: harbour-<digest>, before the switch; 0 may be worse",
+        "parameter /sealift/sealift/harbour/endpoint: not set -> harbour-<digest>",
     ):
         assert word in told
-    assert told.endswith("nothing was uploaded, made or changed: this was a dry run\n")
+    assert told.endswith("nothing was uploaded, made or changed: this was a dry run")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        pytest.param(
+            {"scale_to_zero": True, "instance_count": 2},
+            [
+                "6 alarms",
+                "sealift-harbour-<digest>-wake",
+                "inference component harbour-<digest>, scaled from none to 2 copies by 2 policies",
+            ],
+            id="to zero",
+        ),
+        pytest.param(
+            {"auto_scaling": {"min": 1, "max": 3}},
+            ["5 alarms", "a scalable target, from 1 to 3 instances, and its policy"],
+            id="auto scaling",
+        ),
+    ],
+)
+def test_a_dry_run_tells_what_scales_an_endpoint(
+    wanted: dict[str, Any], told: list[str], tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of it is made with the endpoint; who may not read the parameter is told so."""
+    to = account(
+        sagemaker__list_endpoint_configs={"EndpointConfigs": []},
+        ssm__get_parameter=refused("AccessDeniedException", "not you"),
+    )
+    to.answers["sagemaker.describe_endpoint"] = refused("ValidationException", "Could not find endpoint")
+    deployment = {"hosting": "instance", "instance_type": "ml.m5.large", **wanted}
+    (tiny.parent / "deployment.json").write_text(json.dumps(deployment))
+    line = program.read(["push", str(tiny), "--service", "harbour", "--dry-run", "--yes"]).options
+
+    assert push_command.run(line, to) == 0  # type: ignore[arg-type]
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert [one for one in told if one not in said] == []
+    assert "unseen" in said
+    assert "not you" in said
 
 
 # ------------------------------------------------------------------ the end

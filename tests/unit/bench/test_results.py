@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.bench import results, table
 from pipeline.bench.comparison import Ratio
-from pipeline.bench.measurement import Measured, Started
+from pipeline.bench.measurement import Measured, Results, Started
+from pipeline.bench.prompts import Lengths
 from pipeline.bench.samples import FailedCall, Round
 from pipeline.bench.sweep import LoadStage, Sweep
 from tests.unit.bench.measured import INSTANCE, SERVERLESS, STREAMED, VECTORS, WHOLE, a_document, a_round
@@ -197,6 +198,44 @@ def test_throttling_is_told_with_what_the_endpoint_takes() -> None:
     assert said("1 at once", "3 calls were throttled: slow down", notes=document.notes)
     assert said("4 at once", "3 calls were throttled: it takes 2 at once", notes=document.notes)
     assert table.rows(document)[0][-2] == "3"
+
+
+@pytest.mark.parametrize(
+    ("started", "measured", "guessed"),
+    [(True, False, True), (True, True, False), (False, False, False)],
+)
+def test_lengths_that_nobody_told_are_guesses(*, started: bool, measured: bool, guessed: bool) -> None:
+    """Of an endpoint that was asked; where none was, nothing is said of lengths."""
+    document = a_document(SERVERLESS)
+    first = {"demo-1": Started(0.2, 0.3)} if started else {}
+    found = results.assemble(
+        Results(started=first, lengths=Lengths(20, 2, measured=measured)),
+        [SERVERLESS],
+        document.sweep,
+        document.bound,
+        began=document.began,
+        price=None,
+    )
+
+    assert bool(said("their lengths are guesses", notes=found.notes)) is guessed
+
+
+def test_one_call_that_was_throttled_is_one() -> None:
+    """In words too."""
+    document = a_document(SERVERLESS, failures=[FailedCall("Throttled", "slow down")])
+
+    assert said("1 call was throttled: slow down", notes=document.notes)
+
+
+@pytest.mark.parametrize(("tokens", "told"), [(19, True), (20, False)])
+def test_answers_that_ended_early_are_told(*, tokens: int, told: bool) -> None:
+    """Their figures are not those of the answers that were asked for."""
+    notes = a_document(SERVERLESS, sample=replace(WHOLE, completion_tokens=tokens)).notes
+
+    assert bool(said("answers had 19 tokens on average and not 20", notes=notes)) is told
+    assert not said(
+        "on average", notes=a_document(VECTORS, sample=replace(WHOLE, completion_tokens=19)).notes
+    )
 
 
 def test_errors_are_told_with_the_first_of_their_words() -> None:

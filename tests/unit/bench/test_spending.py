@@ -13,16 +13,16 @@ from tests.unit.bench.measured import INSTANCE, PRICE, SERVERLESS, VECTORS, WANT
 
 
 def test_the_bound_counts_every_call() -> None:
-    """Those of warm-up and the first two among them, for each endpoint."""
+    """Those of warm-up and the first two, which may fail twice each, among them, for each endpoint."""
     stages = sweep.stages(WANTED, compared=False)
     found = spending.bound(stages, WANTED, [SERVERLESS], PRICE)
 
-    assert found.calls == 2 + (100 + 1) + (100 + 4)
+    assert found.calls == 6 + (100 + 1) + (100 + 4)
     assert found.seconds == 2 * (60 + 60)
     assert found.prompt_tokens == 205 * 64
-    assert found.completion_tokens == 207 * 20
-    # One caller for 120 s, four for 120 s each, and two calls: 720 s of 2 GB.
-    assert found.usd == pytest.approx(720 * 2 * 0.00002)
+    assert found.completion_tokens == 211 * 20
+    # One caller for 120 s, four for 120 s each, and six calls: 960 s of 2 GB.
+    assert found.usd == pytest.approx(960 * 2 * 0.00002)
 
 
 def test_few_calls_bound_it_before_the_time_does() -> None:
@@ -30,7 +30,7 @@ def test_few_calls_bound_it_before_the_time_does() -> None:
     few = Sweep((8,), (64,), 20, 1, 3600)
     found = spending.bound(sweep.stages(few, compared=False), few, [SERVERLESS], PRICE)
 
-    assert found.usd == pytest.approx((2 + 9) * 60 * 2 * 0.00002)
+    assert found.usd == pytest.approx((6 + 9) * 60 * 2 * 0.00002)
 
 
 def test_two_endpoints_are_paid_for_both() -> None:
@@ -41,9 +41,20 @@ def test_two_endpoints_are_paid_for_both() -> None:
     other = spending.bound(stages, WANTED, [SERVERLESS, INSTANCE], PRICE)
 
     assert (both.calls, both.seconds) == (2 * alone.calls, 2 * alone.seconds)
+    assert both.prompt_tokens == 2 * alone.prompt_tokens
+    assert both.completion_tokens == 2 * alone.completion_tokens
     assert both.usd == pytest.approx(2 * (alone.usd or 0))
     assert other.usd == pytest.approx(alone.usd)
     assert "0.36 USD an hour" in other.how
+
+
+def test_a_machine_gets_the_bound_as_well() -> None:
+    """A price that is not known is null, not nothing."""
+    few = Sweep((8,), (64,), 20, 1, 3600)
+    found = spending.bound(sweep.stages(few, compared=False), few, [SERVERLESS], PRICE)
+
+    assert found.to_json()["usd"] == pytest.approx((6 + 9) * 60 * 2 * 0.00002)
+    assert replace(found, usd=None).to_json()["usd"] is None
 
 
 def test_what_has_no_price_has_no_bound() -> None:

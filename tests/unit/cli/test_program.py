@@ -203,3 +203,76 @@ def test_a_wrong_line_leaves_stdout_to_the_document(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "ERROR  sealift" in printed.err
+
+
+NAMES = ("", "a b", "Harbor", "harbor/", "../x", "*", "-", "a--b", "x" * 41, "a\x1b[31mb", "Ü")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "words",
+    [
+        [one, *more]
+        for one, more in (
+            ("ask", []),
+            ("bench", ["--yes"]),
+            ("chat", []),
+            ("connect", []),
+            ("delete", ["--yes"]),
+            ("eval", ["--suite", "s.jsonl"]),
+            ("history", []),
+            ("pause", ["--yes"]),
+            ("resume", ["--yes"]),
+            ("rollback", []),
+            ("status", []),
+        )
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_is_no_name_of_a_service_is_asked_of_nobody(
+    words: list[str], name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """AWS would say so in its own words; an empty variable of a script names no service."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+    assert cli.main([*words, "--", name]) == cli.USAGE
+
+    said = capsys.readouterr().err
+    assert f"{name!r}; wanted a service's name: at most 40" in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bench", "demo", "--yes", "--against", "a b"],
+        ["bench", "demo", "--yes", "--deployment", "x" * 64],
+        ["eval", "demo", "--suite", "s.jsonl", "--against", ""],
+        ["sweep", "--service", ""],
+    ],
+    ids=" ".join,
+)
+def test_what_is_no_name_of_an_option_is_asked_of_nobody(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An endpoint is named otherwise than a service."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+    assert cli.main(words) == cli.USAGE
+    assert f"{words[-2]}: {words[-1]!r}; wanted a" in capsys.readouterr().err
+    assert program.read(["bench", "demo", "--against", "Demo-4e0ca7a42f18"]).options.against  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["push", "m.gguf", "--service", "s", "--memory", "abc"], "--memory: 'abc'"),
+        (["pack", "m.gguf", "--compress", "x"], "--compress: 'x'"),
+        (["pack", "m.gguf", "-o"], "-o"),
+    ],
+)
+def test_a_wrong_value_is_told_with_the_name_that_the_help_has_first(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not with an older one."""
+    assert cli.main(words) == cli.USAGE
+    assert told in capsys.readouterr().err

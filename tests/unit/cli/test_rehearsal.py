@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.cli import rehearsal
-from pipeline.cli.rehearsal import PlannedUpload, Rehearsal, Switch
+from pipeline.cli.rehearsal import NamedAnew, PlannedUpload, Rehearsal, Switch
 from pipeline.rollout.releases import Release
 
 
@@ -80,10 +80,14 @@ FACTS = Rehearsal(
     uploads=(PlannedUpload(300, "s3://b/deployment.json"), PlannedUpload(3 << 20, "s3://b/model.tar.gz")),
     endpoint="demo-<digest>",
     names=("demo-<digest>",),
+    updates=False,
     set_apart=(("key", "arn:aws:kms:us-east-1:123456789012:key/1 encrypts the volume"),),
     size="1024 MB, serverless",
     alarms=("a", "b"),
+    besides=("6 metric filters of its log",),
+    gate="2 cases of suite.jsonl: demo-<digest> and demo-3, before the switch; 0 may be worse",
     switches=(Switch("f:live", "ENDPOINT_NAME", "demo-3"), Switch("g", "OTHER", None)),
+    parameter=NamedAnew("/sealift/sealift/demo/endpoint", "demo-3"),
     kept=("demo-3",),
     retired=("demo-2",),
     spared=("demo-1: X of f names it",),
@@ -111,7 +115,14 @@ def test_each_change_is_a_line() -> None:
     assert said["switch"] == [
         "ENDPOINT_NAME of f:live: demo-3 -> demo-<digest>",
         "OTHER of g: not set -> demo-<digest>",
+        "parameter /sealift/sealift/demo/endpoint: demo-3 -> demo-<digest>",
     ]
+    assert said["create"] == [
+        "model, endpoint configuration and endpoint demo-<digest>",
+        "1024 MB, serverless",
+    ]
+    assert "6 metric filters of its log" in said["key"]
+    assert said["ask"] == [FACTS.gate]
     assert said["key"][0].endswith("key/1 encrypts the volume")
     assert said["keep"] == ["demo-3, to roll back to"]
     assert said["retire"] == ["demo-2"]
@@ -123,10 +134,31 @@ def test_each_change_is_a_line() -> None:
 def test_what_does_not_happen_is_said_too() -> None:
     """Or left out where it says nothing."""
     said = told(
-        replace(FACTS, stack_is_new=True, switches=(), kept=(), retired=(), usd_per_month=None, unseen=("x",))
+        replace(
+            FACTS,
+            stack_is_new=True,
+            gate="",
+            switches=(),
+            parameter=NamedAnew("/p", None),
+            kept=(),
+            retired=(),
+            usd_per_month=None,
+            unseen=("x",),
+        )
     )
 
-    assert (said["switch"], said["retire"], said["unseen"]) == (["no consumer"], ["nothing"], ["x"])
-    assert "keep" not in said
+    assert said["switch"] == ["no consumer", "parameter /p: not set -> demo-<digest>"]
+    assert (said["retire"], said["unseen"]) == (["nothing"], ["x"])
+    assert not {"keep", "ask", "update"} & said.keys()
     assert "which is not there yet" in said["deploy"][0]
     assert said["cost"][0].endswith("a price is not known")
+
+
+def test_an_endpoint_that_is_there_is_updated() -> None:
+    """In place: nothing is created under its name."""
+    said = told(replace(FACTS, updates=True, names=("demo-<digest>", "demo"), endpoint="demo"))
+
+    assert said["create"] == ["model and endpoint configuration demo-<digest>"]
+    assert said["update"][0] == "endpoint demo, in place"
+    parameter = replace(FACTS.parameter, now="demo")
+    assert told(replace(FACTS, endpoint="demo", parameter=parameter))["switch"][-1].endswith(": stays demo")

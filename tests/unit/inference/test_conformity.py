@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealift_conformity import held, loosened
-from sealift_request import parse_request
+from sealift_request import parse_request, unmet
 from sealift_schema import MOST_REPEATS, check
 from sealift_shortcoming import SchemaError, checked_pattern, shortcoming
 from sealift_template import callable_tools
@@ -194,7 +194,24 @@ def test_every_kind_of_pydantics_is_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["((a+)+)+$", "(a|ab)*c", "(a*)*", "(a|aa){20}", "(a?){50}", "(x)\\1", "[", 7, "a" * 2000]
+    "pattern",
+    [
+        "((a+)+)+$",
+        "(a|ab)*c",
+        "(a*)*",
+        "(a|aa){20}",
+        "(a?){50}",
+        "(x)\\1",
+        "[",
+        7,
+        "a" * 2000,
+        pytest.param("(?:a|a)" * 24 + "b", id="choices-one-after-another"),
+        pytest.param("a?" * 24 + "a" * 24, id="options-one-after-another"),
+        pytest.param("(?:(?:a|b)?x|(?:a|c)?x)?" * 12 + "y", id="choices-in-choices"),
+        "(?:){1000000000}",
+        "(?:\\b){4000000000}",
+        "(?:(?=x)){1000000000}y",
+    ],
 )
 def test_pattern_that_could_take_for_ever_is_refused(pattern: Any) -> None:
     """Python's own cannot be interrupted: it would hold the whole server."""
@@ -211,6 +228,9 @@ def test_pattern_that_could_take_for_ever_is_refused(pattern: Any) -> None:
         "^([0-9]{3},){2}x$",
         "a*a*a*a*b",
         "^[^@ ]+@[^@ ]+\\.[a-z]+$",
+        pytest.param("(?:a|a)" * 12 + "b", id="choices-one-after-another"),
+        pytest.param("a?" * 12 + "b", id="options-one-after-another"),
+        pytest.param("(?:aaaaaaaaaa){1000}z", id="long"),
     ],
 )
 def test_pattern_that_is_taken_takes_no_time(pattern: str) -> None:
@@ -230,6 +250,39 @@ def test_patterns_are_looked_at_wherever_they_stand() -> None:
             loosened(where)
 
     loosened({"enum": [{"pattern": "["}], "properties": {"pattern": {"type": "string"}}})
+
+
+def test_references_are_looked_at_wherever_they_stand() -> None:
+    """Also where no grammar goes; a property may be called so."""
+    for where in (
+        {"not": {"$ref": None}},
+        {"if": {"$ref": "#/no"}},
+        {"contains": {"items": [{"$ref": "a"}]}},
+    ):
+        with pytest.raises(SchemaError, match=r"\$ref is"):
+            loosened(where)
+
+    loosened({"properties": {"$ref": {"type": "string"}}, "enum": [{"$ref": 5}]})
+
+
+_DOUBLED = {f"d{n}": {"oneOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        pytest.param({"allOf": [{"$ref": "#"}, {"$ref": "#"}]}, 5, id="itself"),
+        pytest.param({"$ref": "#/$defs/d0", "$defs": {**_DOUBLED, "d40": {}}}, 5, id="doubled"),
+        pytest.param(
+            {"properties": {"a": {"oneOf": [{"$ref": "#"}, {"$ref": "#"}]}}},
+            json.loads('{"a":' * 60 + "1" + "}" * 60),
+            id="deep-answer",
+        ),
+    ],
+)
+def test_alternatives_that_multiply_are_given_up(schema: Any, value: Any) -> None:
+    """Nobody waits for the end of them."""
+    assert "steps" in (unmet(json.dumps(value), schema) or "")
 
 
 def test_text_that_is_too_long_for_its_pattern_does_not_conform() -> None:

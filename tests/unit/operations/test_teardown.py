@@ -55,6 +55,22 @@ def test_endpoints_go_first_and_configurations_last() -> None:
     assert [one.name for one in teardown.ours(Account(made=tuple(things)))] == ["e", "a", "m", "c"]
 
 
+@pytest.mark.parametrize(
+    "things",
+    [
+        pytest.param([made(MadeKind.ENDPOINT, "e"), made(MadeKind.MODEL, "e")], id="there"),
+        pytest.param([made(MadeKind.MODEL, "e"), made(MadeKind.CONFIG, "e-1024-3")], id="its model"),
+        pytest.param([made(MadeKind.ALARM, "sealift-e-5xx", uses=("e",))], id="its alarm"),
+        pytest.param([made(MadeKind.PARAMETER, "/sealift/s/d/endpoint", uses=("e",))], id="the parameter"),
+    ],
+)
+def test_who_calls_an_endpoint_is_told_while_anything_of_it_is_there(things: list[Made]) -> None:
+    """A run that was cut short has deleted the endpoint, and whoever calls it has not been told by the next."""
+    named = {"e": "X of f names it", "other": "Y of f names it"}
+
+    assert list(teardown.callers(things, named)) == ["e: X of f names it"]
+
+
 def test_what_nobody_can_tell_whose_it_is_stays() -> None:
     """A thing whose tags could not be read may be anybody's; versions are of somebody's function."""
     things = (

@@ -71,6 +71,20 @@ def test_an_expectation_is_met_or_not(
     assert check(name, answer, **expect).passed is passed
 
 
+@pytest.mark.parametrize(
+    ("name", "answer", "seen"),
+    [
+        ("answers", said(), "one"),
+        ("answers", said("", error="status 500"), "status 500"),
+        ("not degenerate", said(), "it does"),
+        ("not degenerate", said(" "), "degenerate (blank: 1 characters, none of them visible)"),
+    ],
+)
+def test_what_was_seen_is_said(name: str, answer: Answered, seen: str) -> None:
+    """Of what is good in a word, of what is not in its own."""
+    assert check(name, answer).seen == seen
+
+
 def test_each_of_several_texts_is_expected() -> None:
     """All of them."""
     found = expectations.compare(case(contains=("cargo", "fish", "sealift")), said(), None)

@@ -214,6 +214,81 @@ def test_bytes_are_bounded(more: int) -> None:
         assert len(suite.parse(content, "s").cases) == 1
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "objekt"},
+        {"type": ["string", "text"]},
+        {"type": []},
+        {"properties": ["name"]},
+        {"properties": {"name": "string"}},
+        {"patternProperties": {"^x": 5}},
+        {"properties": {"name": {"anyOf": [{}, {"not": {"minimum": "5"}}]}}},
+        {"required": "name"},
+        {"required": [5]},
+        {"enum": {}},
+        {"enum": []},
+        {"items": [5]},
+        {"items": [{"type": "objekt"}]},
+        {"additionalItems": 5},
+        {"allOf": {}},
+        {"anyOf": []},
+        {"oneOf": [5]},
+        {"exclusiveMinimum": True},
+        {"multipleOf": 0},
+        {"minLength": -1},
+        {"maxItems": 1.5},
+        {"maxItems": float("1e400")},
+        {"pattern": 5},
+        {"uniqueItems": "yes"},
+        {"$defs": {"a": {"type": "objekt"}}},
+        {"dependentRequired": {"a": ["b"]}},
+        {"unevaluatedProperties": False},
+        {"minContains": 2},
+        {"not": {"$ref": 5}},
+    ],
+)
+def test_a_schema_that_could_not_be_judged_as_it_is_meant_is_refused(schema: dict[str, Any]) -> None:
+    """A keyword in another form is passed over by whoever judges, and any answer would do."""
+    content = lines({**CASE, "expect": {"json_schema": schema}}).replace(b"Infinity", b"1e400")
+
+    assert refused(content) == [("line 1", "WrongSchema")]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": ["object", "null"], "properties": {"$ref": {"type": "string"}, "type": {"enum": [5]}}},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"a": {"$ref": "#/$defs/a"}}}}},
+        {"enum": [{"type": "objekt"}], "const": {"required": 5}, "default": {"$ref": 5}},
+        {"maxItems": 2.0, "minLength": 0, "minimum": -1.5, "items": False, "prefixItems": [True, {}]},
+        {"items": [{"type": "string"}, True], "additionalItems": False},
+        {"title": 5, "format": "email", "$schema": "https://json-schema.org/draft/2020-12/schema"},
+    ],
+)
+def test_names_values_and_annotations_of_a_schema_are_its_authors_own(schema: dict[str, Any]) -> None:
+    """What looks like a keyword there is none."""
+    (case,) = parsed({**CASE, "expect": {"json_schema": schema}})
+
+    assert case.expect.json_schema == schema
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        pytest.param("[" * 100_000, "lists or objects in each other, too deep to be read", id="deep"),
+        pytest.param('{"max_tokens": ' + "9" * 5000 + "}", "has 5000 digits", id="digits"),
+    ],
+)
+def test_json_that_python_does_not_read_is_told_without_its_advice(line: str, seen: str) -> None:
+    """How a Python is configured helps nobody here."""
+    with pytest.raises(InvalidInput) as refusal:
+        suite.parse(lines(line), "suite.jsonl")
+
+    (mistake,) = refusal.value.problems
+    assert mistake.seen.endswith(seen)
+
+
 def test_a_message_names_a_few_mistakes_and_counts_the_rest() -> None:
     """A file of the wrong kind has one in every line."""
     found = refused(b"{\n" * 50)
