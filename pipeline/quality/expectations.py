@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from inference.sealift_shortcoming import SchemaError, checked_pattern, shortcoming
-from pipeline import payload
+from pipeline import payload, timed_search
 from pipeline.quality import similarity
 from pipeline.rollout import answers
 from pipeline.state_data.quality_types import CaseReply, Compared, QualityCheck
@@ -106,9 +106,12 @@ def _quoted(text: str) -> str:
 
 def _matched(pattern: str, text: str) -> tuple[bool, str]:
     compiled, most = checked_pattern(pattern, "matches")
-    if len(text) > most:
+    if len(text) > most and not timed_search.is_timed():
         return False, f"{len(text):,} characters, and this pattern is searched in {most:,} at most"
-    found = compiled.search(text)
+    try:
+        found = timed_search.search(compiled, text)
+    except timed_search.SearchTooLong as too_long:
+        return False, f"{too_long}; write it with fewer open repetitions"
     return found is not None, f"{found[0]!r}" if found else "nothing in it matches"
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline import payload
+from pipeline import payload, timed_search
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -150,9 +150,8 @@ def shortcomings(
     contains = expect.contains
     if contains and contains.casefold() not in text.casefold():
         found.append(f"it does not contain {contains!r}")
-    matches = expect.matches
-    if matches and not re.search(matches, text):
-        found.append(f"nothing in it matches {matches!r}")
+    if expect.matches and (missed := _missed(expect.matches, text)):
+        found.append(missed)
     least = expect.min_completion_tokens
     tokens = completion_tokens if completion_tokens is not None else len(text.split())
     if tokens < least:
@@ -160,6 +159,14 @@ def shortcomings(
     if flaw := unexpected(text, expect, prompt):
         found.append(f'it is {flaw}; say "allow_degenerate": true in {field!r} if it is meant to be so')
     return found
+
+
+def _missed(matches: str, text: str) -> str | None:
+    try:
+        there = timed_search.search(re.compile(matches), text)
+    except timed_search.SearchTooLong as too_long:
+        return f"{matches!r} was not found: {too_long}; write it with fewer repetitions, and none inside of another"
+    return None if there else f"nothing in it matches {matches!r}"
 
 
 # -- answers that no model gives that works

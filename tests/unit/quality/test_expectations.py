@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -39,8 +40,13 @@ def check(name: str, now: Answered, earlier: Answered | None = None, **expect: A
         pytest.param("matches", {"matches": (r"c.rgo\.$",)}, said(), True, id="matches"),
         pytest.param("matches", {"matches": (r"^cargo",)}, said(), False, id="matches not"),
         pytest.param(
-            "matches", {"matches": (r"a.*b.*c.*d",)}, said("a" * 60), False, id="too long to search"
+            "matches",
+            {"matches": (r"Heavy.*cargo.*sea.*ship",)},
+            said(f"Heavy {'or light ' * 200}cargo across the sea, by ship."),
+            True,
+            id="matches words far apart",
         ),
+        pytest.param("matches", {"matches": (r"a.*b.*c.*d",)}, said("ab" * 4000), False, id="given up"),
         pytest.param("json_schema", {"json_schema": {"type": "object"}}, said("{}"), True, id="conforms"),
         pytest.param(
             "json_schema", {"json_schema": {"type": "object"}}, said("[]"), False, id="conforms not"
@@ -69,6 +75,14 @@ def test_an_expectation_is_met_or_not(
 ) -> None:
     """Each by itself."""
     assert check(name, answer, **expect).passed is passed
+
+
+def test_where_no_search_is_timed_the_text_is_bounded() -> None:
+    """In a thread that is not the main one."""
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(check, "matches", said("a" * 60), matches=(r"a.*b.*c.*d",)).result()
+    assert not found.passed
+    assert found.seen == "60 characters, and this pattern is searched in 56 at most"
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,9 @@ def test_a_count_that_is_no_number_is_not_told(count: object) -> None:
         pytest.param(
             "Heavy cargo.", 3, {"matches": "^cargo"}, "nothing in it matches '^cargo'", id="no match"
         ),
+        pytest.param(
+            "a" * 40, 9, {"matches": "(a+)+b", "allow_degenerate": True}, "took more than 0.5 s", id="endless"
+        ),
         pytest.param("Heavy cargo.", 3, {"min_completion_tokens": 3}, None, id="long enough"),
         pytest.param(
             "Heavy cargo.",
