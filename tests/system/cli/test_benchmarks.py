@@ -15,6 +15,7 @@ import pytest
 from examples.tiny_encoder import write_tiny_encoder
 from pipeline import cli, package_files
 from pipeline.archive.build.pack import pack
+from pipeline.bench import sweep
 from tests.system.cli.test_asking import INSTANCE, deployed
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def test_a_serverless_service_is_measured_and_its_limit_met(
 
     status, out, _ = bench("pilot", "--dry-run", "--json")
     assert status == cli.OK
-    assert json.loads(out)["bound"]["calls"] == 2 + 6 * 100 + 2 * (1 + 2 + 4)
+    assert json.loads(out)["bound"]["calls"] == sweep.PROBES * sweep.PROBE_TRIES + 6 * 100 + 2 * (1 + 2 + 4)
 
 
 def test_an_instance_is_compared_with_a_serverless_deployment(

@@ -104,7 +104,7 @@ def asks(text: str) -> list[dict[str, str]]:
 
 def test_it_answers_messages(container: Container) -> None:
     """In OpenAI's form, within the number of tokens that its environment sets."""
-    answer = container.answer(messages=asks("What lies in the harbour?"))
+    answer = container.answer(messages=asks("What lies in the harbour?"), temperature=0)
 
     assert "cargo" in answer["choices"][0]["message"]["content"].lower()
     assert 0 < answer["usage"]["completion_tokens"] <= 16

@@ -47,7 +47,7 @@ def test_an_endpoint_goes_to_none_and_a_question_brings_it_back(
     sagemaker.update_inference_component_runtime_config(
         InferenceComponentName=name, DesiredRuntimeConfig={"CopyCount": 0}
     )
-    status, answer = document_of("ask", "tern", "What does a sealift do?")
+    status, answer = document_of("ask", "tern", "What does a sealift do?", "--temperature", "0")
 
     assert status == cli.OK, answer
     assert "cargo" in answer["answer"].lower()
