@@ -63,6 +63,21 @@ def arguments(environ: Mapping[str, str], model: str | None) -> list[str]:
     return found
 
 
+def name_of(environ: Mapping[str, str], model: str | None, folder: str) -> dict[str, str]:
+    """Return what has llama-server call its model as it does in AWS: by its path, which is another one here.
+
+    Args:
+        environ: the container's environment; what names the model counts, and llama-server would add the path to it.
+        model: the path of the model that was found.
+        folder: the one that stands for SageMaker's.
+    """
+    path = environ.get(f"{PREFIX}MODEL") or model
+    named = f"{PREFIX}ALIAS" in environ or "LLAMA_ARG_ALIAS" in environ
+    if path is None or named or "," in path:  # which parts two names
+        return {}
+    return {"LLAMA_ARG_ALIAS": path.replace(folder, MODEL_FOLDER, 1)}
+
+
 def first_model(folder: Path) -> Path | None:
     """Return the first *.gguf that `find -maxdepth 2` tells: in the order of the file system, hidden ones too."""
     return next((path for path in _below(folder, 2) if path.name.endswith(".gguf")), None)
@@ -199,10 +214,8 @@ def main(*program: str) -> int:
     # Not the whole command, which may have a key in it.
     sys.stdout.write(f"llama-server is the real one: {program[-1]}, {model or 'no *.gguf found'}\n")
     sys.stdout.flush()
-    # It calls the model by its path, which is another one here.
-    named = given.get(f"{PREFIX}MODEL") or str(model)
-    told = {"LLAMA_ARG_ALIAS": named.replace(folder, MODEL_FOLDER, 1)} if "," not in named else {}
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**told, **environ})
+    named = name_of({**environ, **given}, str(model) if model else None, folder)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**environ, **named})
     proxy = ImageServer(("127.0.0.1", int(environ["SAGEMAKER_BIND_TO_PORT"])), _Proxy)
     signal.signal(
         signal.SIGTERM, lambda _number, _frame: threading.Thread(target=proxy.shutdown, daemon=True).start()
