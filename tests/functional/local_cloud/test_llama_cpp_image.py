@@ -185,19 +185,19 @@ def test_answers_call_the_model_by_its_path_in_the_image(image: Image) -> None:
 @pytest.mark.parametrize(
     ("environ", "model", "name"),
     [
-        pytest.param({}, "/tmp/x/harbour.gguf", "/opt/ml/model/harbour.gguf", id="found"),
-        pytest.param({"SM_LLAMA_CPP_MODEL": "/tmp/x/b.gguf"}, None, "/opt/ml/model/b.gguf", id="named model"),
-        pytest.param({"SM_LLAMA_CPP_ALIAS": "crane"}, "/tmp/x/harbour.gguf", None, id="named by the image's"),
-        pytest.param({"LLAMA_ARG_ALIAS": "crane"}, "/tmp/x/harbour.gguf", None, id="named by llama-server's"),
+        pytest.param({}, "/here/harbour.gguf", "/opt/ml/model/harbour.gguf", id="found"),
+        pytest.param({"SM_LLAMA_CPP_MODEL": "/here/b.gguf"}, None, "/opt/ml/model/b.gguf", id="named model"),
+        pytest.param({"SM_LLAMA_CPP_ALIAS": "crane"}, "/here/harbour.gguf", None, id="named by the image's"),
+        pytest.param({"LLAMA_ARG_ALIAS": "crane"}, "/here/harbour.gguf", None, id="named by llama-server's"),
         pytest.param({}, None, None, id="no model"),
-        pytest.param({}, "/tmp/x/a,b.gguf", None, id="comma"),
+        pytest.param({}, "/here/a,b.gguf", None, id="comma"),
     ],
 )
 def test_a_model_that_is_given_a_name_has_no_other(
     environ: dict[str, str], model: str | None, name: str | None
 ) -> None:
     """llama-server would call it by both."""
-    assert llama_cpp_image.name_of(environ, model, "/tmp/x").get("LLAMA_ARG_ALIAS") == name
+    assert llama_cpp_image.name_of(environ, model, "/here").get("LLAMA_ARG_ALIAS") == name
 
 
 def test_a_connection_is_kept_for_the_next_question(image: Image) -> None:
