@@ -72,7 +72,7 @@ def places_of(schema: dict[str, Any]) -> tuple[list[Any], Any]:
     return (prefix if isinstance(prefix, list) else []), items
 
 
-_SCHEMAS = (
+ONE_SCHEMA = (
     "items",
     "additionalItems",
     "additionalProperties",
@@ -83,9 +83,10 @@ _SCHEMAS = (
     "then",
     "else",
 )
-_LISTS = ("prefixItems", "allOf", "anyOf", "oneOf")
-_BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
-"""Keywords that hold a schema; a list of them; or one for each name of somebody's own."""
+"""Keywords that hold a schema; `items` held a list of them in older drafts."""
+SEVERAL_SCHEMAS = ("prefixItems", "allOf", "anyOf", "oneOf")
+NAMED_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions")
+"""Keywords that hold one for each name of somebody's own."""
 _VALUES = ("enum", "const", "default", "examples")
 
 
@@ -125,9 +126,9 @@ def _check_references(schema: Any, root: Any, path: str) -> None:
         return
     if "$ref" in schema:
         resolved(schema["$ref"], root, path)
-    for name in (*_SCHEMAS, *_LISTS):
+    for name in (*ONE_SCHEMA, *SEVERAL_SCHEMAS):
         _check_references(schema.get(name), root, f"{path}.{name}")
-    for name in _BY_NAME:
+    for name in NAMED_SCHEMAS:
         for own, part in _object_in(schema, name).items():
             _check_references(part, root, f"{path}.{name}.{own}")
 

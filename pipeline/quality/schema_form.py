@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from inference.sealift_shortcoming import is_number
+from inference.sealift_shortcoming import NAMED_SCHEMAS, ONE_SCHEMA, SEVERAL_SCHEMAS, is_number
 from pipeline import payload
 
 if TYPE_CHECKING:
@@ -30,20 +30,7 @@ _UNJUDGED: Final = frozenset(
 )
 """Keywords that forbid something, and that nobody here looks at."""
 
-_ONE: Final = (
-    "additionalItems",
-    "additionalProperties",
-    "contains",
-    "propertyNames",
-    "not",
-    "if",
-    "then",
-    "else",
-)
-_LISTS: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
-_BY_NAME: Final = ("properties", "patternProperties", "$defs", "definitions")
-_NESTED: Final = frozenset({"items", *_ONE, *_LISTS, *_BY_NAME})
-"""Keywords that hold a schema, a list of them, or one for each name."""
+_NESTED: Final = frozenset({*ONE_SCHEMA, *SEVERAL_SCHEMAS, *NAMED_SCHEMAS})
 
 
 class _Form(NamedTuple):
@@ -85,19 +72,19 @@ _FORMS: Final = {
     ),
     **_of("pattern", "a regular expression", lambda value: isinstance(value, str)),
     **_of("uniqueItems", "true or false", lambda value: isinstance(value, bool)),
-    **_of(" ".join(_ONE), "a schema", _is_schema),
+    **_of(" ".join(ONE_SCHEMA), "a schema", _is_schema),
     **_of(
         "items",
         "a schema, or as in older drafts a list of them",
         lambda value: all(map(_is_schema, value)) if isinstance(value, list) else _is_schema(value),
     ),
     **_of(
-        " ".join(_LISTS),
+        " ".join(SEVERAL_SCHEMAS),
         "a list of schemas",
         lambda value: isinstance(value, list) and bool(value) and all(map(_is_schema, value)),
     ),
     **_of(
-        " ".join(_BY_NAME),
+        " ".join(NAMED_SCHEMAS),
         "an object that has a schema for each name",
         lambda value: isinstance(value, dict) and all(map(_is_schema, value.values())),
     ),
@@ -121,7 +108,7 @@ def mistakes(schema: Any, path: str) -> Iterator[tuple[str, str]]:
         elif form and not form.holds(value):
             yield f"{where} is {payload.cut(repr(value), 80)}", form.wanted
         elif name in _NESTED:
-            for inner, part in _parts(value, where, by_name=name in _BY_NAME):
+            for inner, part in _parts(value, where, by_name=name in NAMED_SCHEMAS):
                 yield from mistakes(part, inner)
 
 
