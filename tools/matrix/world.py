@@ -687,14 +687,13 @@ class World:
             *((("component", "endpoint"),) if (plan.get("smoke_test") or {}).get("component") else ()),
         )
         image = plan.get("image") or {}
-        offers = (plan.get("instances") or {}).get("offers", ())
         return Outcome(
             ended.status,
             ended.error,
             ended.cause or "",
             "\n".join(self._published()),
             frozenset(f"{kind} {deployment_of(names[field_])}" for kind, field_ in kinds if names)
-            | {f"model {offer['model']}" for offer in offers if offer.get("model")}
+            | {f"model {name}" for name in names.get("other_models", ())}
             | ({f"image {image['tag']}"} if image else frozenset()),
             names.get("endpoint"),
             naming.endpoint_parameter(naming.stack_of(arn), plan["service"]) if plan else "",
