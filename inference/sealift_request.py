@@ -7,7 +7,6 @@ to guess: a request is told everything that is wrong with it, once.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import re
 from dataclasses import dataclass, field, replace
@@ -68,6 +67,7 @@ MOST_TEXTS = 2048
 MOST_STOPS = 128
 MOST_BIAS = 10_000
 """What is added to a logit at most; OpenAI's own bound is 100."""
+_LEAVE_OUT = "leave it out: docs/requests.md of Sealift has all that there are"
 _EMBEDS, _JUMPSTART = "input", "text_inputs"
 _SOURCES = ("prompt", "inputs", "messages", _EMBEDS, fields.RERANK)
 _SAMPLING = (
@@ -443,7 +443,7 @@ def _options(
         found = fields.BY_NAME.get(given)
         if found is None:
             names = [*fields.taken_by(form or fields.CHAT), *_SOURCES, "parameters"]
-            problems.add(given, _unknown(given, names), "unknown_parameter")
+            problems.add(given, unknown(given, names, _LEAVE_OUT), "unknown_parameter")
         elif _suits(found, given, value, form, problems, adapted=adapted):
             if known.get(found.name, value) != value:
                 problems.add(given, f"{given!r} and another name of {found.name!r} are both there; give one")
@@ -462,16 +462,6 @@ def _options(
     if "stop" in known:
         values["stop"] = _stops(known.spelled["stop"], known["stop"], problems)
     return values
-
-
-def _unknown(given: str, names: Sequence[str]) -> str:
-    """Return what is wrong with a name: there are too many others to tell them all."""
-    hint = difflib.get_close_matches(given, names, n=1)
-    return f"unknown field {shown(given)}; " + (
-        f"did you mean {hint[0]!r}?"
-        if hint
-        else "leave it out: docs/requests.md of Sealift has all that there are"
-    )
 
 
 def _whole(value: Any) -> Any:

@@ -144,11 +144,20 @@ def _parsed(name: str, text: str) -> float | str:
     return text
 
 
-def unknown(name: str, known: Sequence[str]) -> str:
-    """Return what is wrong with a name, and the one that may have been meant."""
+def unknown(name: str, known: Sequence[str], instead: str | None = None) -> str:
+    """Return what is wrong with a name, and the one that may have been meant.
+
+    Args:
+        name: what was given.
+        known: the names that there are.
+        instead: what is said where none was meant, if the names are too many to be told; None: they are told.
+    """
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"unknown field {shown(name)}; wanted one of {', '.join(sorted(known))}{hint}"
+    wanted = (
+        f"; wanted one of {', '.join(sorted(known))}" if instead is None else "" if close else f"; {instead}"
+    )
+    return f"unknown field {shown(name)}{wanted}{hint}"
 
 
 def shown(value: Any) -> str:
