@@ -56,7 +56,7 @@ class TimedCaller:
             SealiftError, NotAnAnswer: as `calls.invoke` and `replies.whole` do.
         """
         streams = self._target.endpoint.streams and self._target.generates
-        body = self.body(prompt, stream=streams)
+        body = calls.encoded(self.body(prompt, stream=streams))
         begun = self._now()
         if streams:
             return self._streamed(body, begun)
@@ -95,7 +95,7 @@ class TimedCaller:
             "ignore_eos": True,
         }
 
-    def _streamed(self, body: dict[str, Any], begun: float) -> Sample:
+    def _streamed(self, body: bytes, begun: float) -> Sample:
         reply, first = Reply(), None
         for event in calls.stream(
             self._clients, self._target.name, body, component=self._target.endpoint.component

@@ -126,8 +126,7 @@ class Asker:
         def step(endpoint: ServiceEndpoint) -> AnswerStream | None:
             if not streams(endpoint):
                 return None
-            body = requests.body(endpoint.form, asked, sampling, stream=True)
-            _check_size(endpoint, body)
+            body = _encoded(endpoint, requests.body(endpoint.form, asked, sampling, stream=True))
             events = calls.stream(self._clients, endpoint.name, body, component=endpoint.component)
             # What refuses, refuses before its first event.
             first = next(events, None)
@@ -159,8 +158,8 @@ class Asker:
             if not endpoint.streams:
                 whole = _invoke(self._clients, endpoint, body)
                 return (one for one in (whole,))
-            _check_size(endpoint, body)
-            pieces = calls.stream_bytes(self._clients, endpoint.name, body, component=endpoint.component)
+            sent = _encoded(endpoint, body)
+            pieces = calls.stream_bytes(self._clients, endpoint.name, sent, component=endpoint.component)
             return _begun(pieces, next(pieces, None))
 
         return self.patiently(step)
@@ -180,13 +179,20 @@ class Asker:
 
 
 def _invoke(clients: Clients, endpoint: ServiceEndpoint, body: Mapping[str, Any]) -> bytes:
-    _check_size(endpoint, body)
-    return calls.invoke(clients, endpoint.name, body, component=endpoint.component)
+    sent = _encoded(endpoint, body)
+    return calls.invoke(clients, endpoint.name, sent, component=endpoint.component)
 
 
-def _check_size(endpoint: ServiceEndpoint, body: Mapping[str, Any]) -> None:
-    if problem := requests.too_large(len(calls.encoded(body)), on_instances=endpoint.streams):
+def _encoded(endpoint: ServiceEndpoint, body: Mapping[str, Any]) -> bytes:
+    """Return a request as it is sent.
+
+    Raises:
+        RequestRejected: it is larger than the endpoint takes.
+    """
+    sent = calls.encoded(body)
+    if problem := requests.too_large(len(sent), on_instances=endpoint.streams):
         raise RequestRejected(f"endpoint {endpoint.name}", [problem])
+    return sent
 
 
 def _begun(pieces: Generator[R], first: R | None) -> Generator[R]:

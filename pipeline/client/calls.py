@@ -45,13 +45,13 @@ _BUSY: Final = frozenset({429, 503})
 """What a container says that has its hands full, or is loading."""
 
 
-def invoke(clients: Clients, endpoint: str, body: Mapping[str, Any], *, component: bool = False) -> bytes:
+def invoke(clients: Clients, endpoint: str, body: bytes, *, component: bool = False) -> bytes:
     """Return the answer to a request.
 
     Args:
         clients: of the account.
         endpoint: its name.
-        body: what is asked.
+        body: what is asked, as `encoded` returns it.
         component: whether the endpoint hosts an inference component, which answers.
 
     Raises:
@@ -63,13 +63,13 @@ def invoke(clients: Clients, endpoint: str, body: Mapping[str, Any], *, componen
             **inference_component.parameters(endpoint, component=component),
             ContentType=_JSON,
             Accept=_JSON,
-            Body=encoded(body),
+            Body=body,
         )
         return response["Body"].read()
 
 
 def stream(
-    clients: Clients, endpoint: str, body: Mapping[str, Any], *, component: bool = False
+    clients: Clients, endpoint: str, body: bytes, *, component: bool = False
 ) -> Generator[dict[str, Any]]:
     """Yield the events of an answer as they come; closing it ends the answer. Takes what `invoke` does.
 
@@ -84,7 +84,7 @@ def stream(
 
 
 def stream_bytes(
-    clients: Clients, endpoint: str, body: Mapping[str, Any], *, component: bool = False
+    clients: Clients, endpoint: str, body: bytes, *, component: bool = False
 ) -> Generator[bytes]:
     """Yield the bytes of an answer as they come; closing it ends the answer. Takes what `invoke` does.
 
@@ -96,7 +96,7 @@ def stream_bytes(
             **inference_component.parameters(endpoint, component=component),
             ContentType=_JSON,
             Accept="text/event-stream",
-            Body=encoded(body),
+            Body=body,
         )
         pieces = response["Body"]
         try:

@@ -40,7 +40,8 @@ def ask(clients: Clients, endpoint: str, case: Case, suits: str, *, component: b
     begun = perf_counter()
     try:
         with service_errors.translated():
-            said = calls.invoke(clients, endpoint, case.body(suits), component=component)
+            body = calls.encoded(case.body(suits))
+            said = calls.invoke(clients, endpoint, body, component=component)
         seconds = perf_counter() - begun
         if case.form(suits) == questions.INPUT:
             return _embedded(said, round(seconds, 3))
