@@ -13,6 +13,7 @@ from pipeline.bench import load, prompts, sweep
 from pipeline.bench.exchange import TimedCaller
 from pipeline.bench.prompts import PROBES, Lengths
 from pipeline.bench.samples import Round
+from pipeline.client import calls
 from pipeline.errors import EndpointFailed, RequestRejected, ServiceUnavailable
 from pipeline.rollout.answers import NotAnAnswer
 
@@ -139,12 +140,12 @@ class Measurement:
 
     def _answered(self, exchange: TimedCaller, prompt: str) -> Sample:
         """Ask until the endpoint does not fail, a few times at the most."""
-        for _ in range(sweep.PROBE_TRIES - 1):
-            try:
-                return exchange.ask_first(prompt)
-            except (EndpointFailed, NotAnAnswer, ServiceUnavailable):
-                self._sleep(self._pause_s)
-        return exchange.ask_first(prompt)
+        return calls.repeatedly(
+            lambda: exchange.ask_first(prompt),
+            (EndpointFailed, NotAnAnswer, ServiceUnavailable),
+            tries=sweep.PROBE_TRIES,
+            pause=lambda: self._sleep(self._pause_s),
+        )
 
     def _warm_up(self, one: Measured, what: str) -> None:
         callers = one.stage.concurrency

@@ -132,6 +132,29 @@ def patiently(step: Callable[[], R], *, sleep: Callable[[float], None], now: Cal
             sleep(LOOK_S)
 
 
+def repeatedly(
+    step: Callable[[], R],
+    passing: type[Exception] | tuple[type[Exception], ...],
+    *,
+    tries: int,
+    pause: Callable[[], None],
+) -> R:
+    """Run a step again while it fails with what may pass, a few times at the most.
+
+    Args:
+        step: makes one call.
+        passing: the errors after which it is run again.
+        tries: how often it is run at the most.
+        pause: waits between two runs.
+    """
+    for _ in range(tries - 1):
+        try:
+            return step()
+        except passing:
+            pause()
+    return step()
+
+
 def _is_at_none(error: SealiftError) -> bool:
     return isinstance(error.__cause__, ClientError) and service_errors.is_at_none(error.__cause__)
 

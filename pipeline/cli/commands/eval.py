@@ -101,12 +101,9 @@ def _asked(clients: Clients, cases: Suite, endpoints: tuple[str, str | None], sc
 
     def ask(name: str, case: Case) -> Answered:
         # One call that AWS has no answer to is no reason to lose those of all other cases.
-        for _ in range(_TRIES - 1):
-            try:
-                return once(name, case)
-            except ServiceUnavailable:
-                sleep(calls.LOOK_S)
-        return once(name, case)
+        return calls.repeatedly(
+            lambda: once(name, case), ServiceUnavailable, tries=_TRIES, pause=lambda: sleep(calls.LOOK_S)
+        )
 
     for number, case in enumerate(cases.cases, 1):
         with WaitingClock(screen, f"case {number} of {len(cases.cases)}: {one_line(case.name)}"):
